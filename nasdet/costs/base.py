@@ -1,0 +1,35 @@
+"""What a cost is: it says how dear an architecture is, without training it."""
+
+from abc import ABC, abstractmethod
+from typing import Optional
+
+from nasdet.genotype import Genotype
+from nasdet.spaces.base import Space
+
+
+class Cost(ABC):
+    """Measures a genotype and refuses what exceeds a limit.
+
+    Args:
+        space: The space that applies genotypes.
+        model: The detector's model config, before a genotype is applied; None where there is none.
+        limit: The largest value allowed, in :attr:`unit`; None only reports.
+        scope: The part of the model that is counted: ``'neck'``, ``'backbone'``, ``'model'``.
+    """
+
+    unit = ''
+
+    def __init__(self, space: Space, model: Optional[dict] = None, limit: Optional[float] = None, scope: str = 'model'):
+        self.space = space
+        self.model = model
+        self.limit = limit
+        self.scope = scope
+
+    @property
+    def name(self) -> str:
+        """Name in logs, history and reports: ``'Macs(neck)'``."""
+        return f'{type(self).__name__}({self.scope})'
+
+    @abstractmethod
+    def __call__(self, genotype: Genotype) -> float:
+        """Return the cost in :attr:`unit`; deterministic and cheap (about a second at most)."""

@@ -1,0 +1,51 @@
+"""The five kinds of component, and the one function that builds them from a config dict."""
+
+import difflib
+from typing import Any, Mapping
+
+from mmengine.registry import Registry
+
+SPACES = Registry('space', scope='nasdet', locations=['nasdet.spaces'])
+SEARCHERS = Registry('searcher', scope='nasdet', locations=['nasdet.searchers'])
+ESTIMATORS = Registry('estimator', scope='nasdet', locations=['nasdet.estimators'])
+COSTS = Registry('cost', scope='nasdet', locations=['nasdet.costs'])
+ENGINES = Registry('engine', scope='nasdet', locations=['nasdet.engines'])
+
+
+def build(registry: Registry, cfg: Mapping[str, Any], **context) -> Any:
+    """Build the component that a config dict names.
+
+    ``Registry.build`` is not used because it looks a name up in the *default scope* first, which is
+    'mmdet' in every process that has built a Runner.
+
+    Args:
+        registry: One of the five registries of this module.
+        cfg: A dict with ``type`` (a registered name, a dotted path or a class) and its arguments.
+        **context: Arguments that the caller adds, such as ``space=``.
+
+    Returns:
+        The component.
+
+    Raises:
+        ValueError: No ``type``, an unknown one (the nearest name is suggested), or wrong arguments.
+    """
+    if not isinstance(cfg, Mapping) or 'type' not in cfg:
+        raise ValueError(f'a {registry.name} is a dict with a type, e.g. dict(type=...), not {cfg!r}')
+    arguments = dict(cfg)
+    kind = arguments.pop('type')
+    cls = kind if isinstance(kind, type) else _find(registry, kind)
+    try:
+        return cls(**arguments, **context)
+    except TypeError as error:
+        raise ValueError(f'{registry.name} {cls.__name__}: {error}') from error
+
+
+def _find(registry: Registry, name: str) -> type:
+    registry.import_from_location()
+    cls = registry.get(name)
+    if cls is None:
+        known = sorted(registry.module_dict)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f'did you mean {near[0]!r}?' if near else f'known: {", ".join(known)}'
+        raise ValueError(f'unknown {registry.name} type {name!r}: {hint}')
+    return cls
