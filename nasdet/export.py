@@ -1,0 +1,132 @@
+"""A genotype, with weights, as a plain MMDetection config and checkpoint that stock MMDetection trains and tests."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Callable, Optional
+
+from mmengine.config import Config
+
+from nasdet.bundle import MODULE, write_bundle
+from nasdet.errors import SearchError
+from nasdet.genotype import Genotype
+
+MODELS_IMPORT = 'nasdet.models'
+
+
+def export(config: Config, space, genotype: Genotype, out: Path,
+           weights: Optional[Callable[[Path], bool]] = None, standalone: bool = False) -> Path:
+    """Write ``genotype.json`` and, where there is a network, ``config.py`` and ``weights.pth`` to a folder.
+
+    Args:
+        config: A prepared search config.
+        space: Applies the genotype.
+        genotype: What to export.
+        out: The folder; it is replaced as a whole, so that a kill leaves the old or the new one.
+        weights: Called with the path for the checkpoint; returns whether it wrote one.
+        standalone: Also put the network's classes there in one Python file, so that the folder needs mmdet only.
+
+    Returns:
+        The folder.
+    """
+    out = Path(out)
+    fresh = out.with_name(f'.{out.name}.new')
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    (fresh / 'genotype.json').write_text(genotype.to_json() + '\n')
+    if 'model' in config:
+        plain = plain_config(config, space, genotype)
+        if standalone:
+            write_bundle(plain.model, fresh / f'{MODULE}.py')
+            plain.custom_imports = dict(imports=[MODULE], allow_failed_imports=False)
+        (fresh / 'config.py').write_text(plain.pretty_text)
+        if weights is not None:
+            weights(fresh / 'weights.pth')
+    old = out.with_name(f'.{out.name}.old')
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)
+    return out
+
+
+def plain_config(config: Config, space, genotype: Genotype) -> Config:
+    """Return the detector's config with the genotype applied, and with nothing in it that only a search needs.
+
+    Args:
+        config: A prepared search config.
+        space: Applies the genotype.
+        genotype: Of this space.
+
+    Returns:
+        A config in which ``custom_imports`` names ``nasdet.models`` and otherwise what the user's own config named.
+    """
+    plain = Config(config.to_dict())
+    del plain['search']
+    plain.model = space.apply(genotype, plain.model)
+    imports = list(plain.get('custom_imports', {}).get('imports', []))
+    kept = [name for name in imports if not name.startswith('nasdet.')]
+    plain.custom_imports = dict(imports=[*kept, MODELS_IMPORT], allow_failed_imports=False)
+    for name in ('val_evaluator', 'test_evaluator'):
+        for evaluator in _evaluators(plain.get(name)):
+            if evaluator.type == 'RawCocoMetric':
+                evaluator.type = 'CocoMetric'
+    return plain
+
+
+def _evaluators(evaluator) -> list:
+    if evaluator is None:
+        return []
+    return list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+
+
+def main(args) -> int:
+    """Run ``nasdet export WORK_DIR [--trial N | --genotype FILE] [--out DIR] [--standalone]``."""
+    from nasdet.history import History
+    from nasdet.registry import ESTIMATORS, SPACES, build
+    from nasdet.workdir import WorkDir
+    folder = WorkDir.existing(args.work_dir)
+    config = Config.fromfile(str(folder.config))
+    space = build(SPACES, config.search.space)
+    history = History(folder.history, read_only=True)
+    trial, genotype = _chosen(args, history)
+    try:
+        space.check(genotype, config.get('model'))
+    except ValueError as error:
+        raise SearchError(str(error)) from error
+    estimator = build(ESTIMATORS, config.search.estimator, space=space,
+                      config=Config({key: value for key, value in config.items() if key != 'search'}),
+                      work_dir=config.search.get('shared_dir', folder.path))
+    attempts = history.attempts(trial) if trial is not None else []
+    source = folder.trial(trial if trial is not None else 0, attempts[-1][0] if attempts else 1)
+    written = []
+
+    def weights(path: Path) -> bool:
+        written.append(estimator.weights(genotype, source if trial is not None else None, path))
+        return written[-1]
+
+    name = f'trial-{trial:06d}' if trial is not None else space.key(genotype)
+    out = export(config, space, genotype, Path(args.out or folder.path / 'export' / name), weights, args.standalone)
+    print(f'{out}: genotype.json, config.py, {"weights.pth" if any(written) else "no weights (train it first)"}')
+    return 0
+
+
+def _chosen(args, history) -> tuple[Optional[int], Genotype]:
+    """Return (trial number or None, genotype): of a file, of a trial, or of the best trial."""
+    if args.genotype:
+        path = Path(args.genotype)
+        if not path.exists():
+            raise SearchError(f'{path} does not exist')
+        try:
+            return None, Genotype.from_json(path.read_text())
+        except ValueError as error:
+            raise SearchError(f'{path}: {error}') from error
+    done = [trial for trial in history.trials() if trial.status == 'ok']
+    if args.trial is not None:
+        done = [trial for trial in done if trial.trial == args.trial]
+    if not done:
+        raise SearchError('there is no finished trial' if args.trial is None else f'trial {args.trial} did not succeed')
+    best = max(done, key=lambda trial: (trial.result.reward, -trial.trial))
+    number = best.trial if best.reused_from is None else best.reused_from
+    return number, best.proposal.genotype

@@ -1,0 +1,257 @@
+"""A search from its config to its files: every check before any work, then the loop, then the best and the report."""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from mmengine.config import Config
+
+from nasdet.console import Bar
+from nasdet.dispatch import Dispatcher
+from nasdet.errors import SearchError
+from nasdet.export import export
+from nasdet.genotype import Genotype
+from nasdet.history import History
+from nasdet.loop import Loop, Rules, over_limit
+from nasdet.objective import Objective
+from nasdet.registry import COSTS, ENGINES, ESTIMATORS, SEARCHERS, SPACES, build
+from nasdet.workdir import WorkDir, check_identity
+
+# What may change when a search is taken up again: where and how much it runs, and what it shows.
+MUTABLE_SEARCH = ('engine', 'budget', 'durable')
+MUTABLE_CONFIG = ('work_dir', 'default_hooks', 'log_level', 'log_processor', 'vis_backends', 'visualizer', 'env_cfg',
+                  'launcher', 'resume', 'load_from')
+LIMIT_CHECK_SECONDS = 8.0
+logger = logging.getLogger('nasdet.search')
+
+
+class Search:
+    """One search in one work dir.
+
+    Args:
+        config: A prepared config: its dataloaders and evaluators point at search-train, search-val and test.
+        work_dir: Held by this process.
+        history: Open, of this work dir.
+    """
+
+    def __init__(self, config: Config, work_dir: WorkDir, history: History):
+        self.config, self.work_dir, self.history = config, work_dir, history
+        search, model = config.search, config.get('model')
+        try:
+            self.space = build(SPACES, search.space)
+            self.searcher = build(SEARCHERS, search.searcher, space=self.space)
+            self.objective = Objective(search.get('objective', 'coco/bbox_mAP'))
+            self.costs = [build(COSTS, cost, space=self.space, model=model) for cost in search.get('costs', [])]
+            network = Config({key: value for key, value in config.items() if key != 'search'})
+            self.estimator = build(ESTIMATORS, search.estimator, space=self.space, config=network,
+                                   work_dir=search.get('shared_dir', work_dir.path))
+            self.engine = build(ENGINES, search.get('engine', dict(type='InlineEngine')), work_dir=work_dir.path)
+            self._check_fit(model)
+        except ValueError as error:
+            raise SearchError(str(error)) from error
+        self.rules = self._rules(search)
+
+    @classmethod
+    def from_cfg(cls, cfg: Config, work_dir: Optional[str] = None) -> 'Search':
+        """Open a work dir for a config: begin a search in it, or go on with the one that is there.
+
+        Args:
+            cfg: A detector's config with ``search``.
+            work_dir: Default ``cfg.work_dir``.
+
+        Raises:
+            SearchError: Whatever is wrong with config, data or folder, in one sentence.
+        """
+        if 'search' not in cfg:
+            raise SearchError(f'{cfg.filename} has no search=dict(...): see configs/ for examples')
+        if not (work_dir or cfg.get('work_dir')):
+            raise SearchError('no work dir: give --work-dir')
+        folder = WorkDir(work_dir or cfg.work_dir)
+        folder.acquire()
+        history = History(folder.history, durable=cfg.search.get('durable', False))
+        _log_to(folder.log)
+        logger.info('history: %s, journal %s', folder.history, history.journal)
+        return cls(_open(cfg, folder, history), folder, history)
+
+    def run(self) -> Genotype:
+        """Search until the budget is spent, and leave ``best/``.
+
+        Returns:
+            The best genotype.
+
+        Raises:
+            SearchError: A limit that nothing meets, five failures in a row, or not one success.
+        """
+        self._check_limits()
+        self.estimator.prepare()
+        self._check_fingerprint()
+        self.engine.start()
+        try:
+            reason = self._loop()
+        finally:
+            self.engine.close()
+        logger.info('the search has ended: %s', reason)
+        best = self.best
+        if best is None:
+            raise SearchError(f'no trial succeeded ({reason}); see {self.work_dir.path}/trials')
+        self._export(best)
+        return best.proposal.genotype
+
+    def control(self) -> 'Search':
+        """Return the random search at equal cost: as many evaluations, in ``WORK_DIR/control/``."""
+        config = self.config.copy()
+        config.search.searcher = dict(type='RandomSearcher')
+        config.search.budget = dict(trials=self.evaluations)
+        config.search.shared_dir = str(config.search.get('shared_dir', self.work_dir.path))
+        return Search.from_cfg(config, str(self.work_dir.control))
+
+    # ---- before the loop
+
+    def _check_fit(self, model) -> None:
+        """Refuse parts that do not fit each other, by the name of what is missing."""
+        missing = [name for name in self.estimator.requires if not self.space.can(name)]
+        if missing:
+            raise ValueError(f'{type(self.estimator).__name__} needs a space with {missing[0]}(), '
+                             f'{self.space.name} has none')
+        if self.objective.many and not self.searcher.many_objectives:
+            raise ValueError(f'{type(self.searcher).__name__} handles one objective, not {len(self.objective.goals)}')
+        if model is not None and self.space.can('check_model'):
+            self.space.check_model(model)
+
+    def _rules(self, search) -> Rules:
+        trials = search.get('budget', {}).get('trials')
+        if not isinstance(trials, int) or trials < 1:
+            raise SearchError(f'search.budget.trials is the number of evaluations, at least 1, not {trials!r}')
+        order = search.get('order', 'trial')
+        if order not in ('trial', 'arrival'):
+            raise SearchError(f"search.order is 'trial' or 'arrival', not {order!r}")
+        window = search.get('window') or self.history.meta('window') or self.engine.slots
+        self.history.set_meta('window', window)
+        return Rules(search.get('seed', 0), trials, window, order, search.get('reuse', True))
+
+    def _check_limits(self) -> None:
+        """Refuse a cost limit that no random sample meets, nor any that mutation makes cheaper, within 8 seconds."""
+        limited = [cost for cost in self.costs if cost.limit is not None]
+        if not limited or self.history.trial(0) is not None:
+            return
+        rng = np.random.default_rng((self.rules.seed, 0, 1))
+        end = time.monotonic() + LIMIT_CHECK_SECONDS
+        least = {}
+        while time.monotonic() < end:
+            genotype = self.space.sample(rng)
+            if least and rng.random() < 0.5:
+                genotype = self.space.mutate(min(least.values(), key=lambda pair: pair[0])[1], rng)
+            values = {cost.name: cost(genotype) for cost in limited}
+            if not over_limit(limited, values):
+                return
+            for cost in limited:
+                excess = values[cost.name] / cost.limit if cost.limit else float('inf')
+                if cost.name not in least or excess < least[cost.name][0]:
+                    least[cost.name] = (excess, genotype, values[cost.name])
+        worst = max(limited, key=lambda cost: least[cost.name][0])
+        raise SearchError(f'no sampled architecture meets the limit {worst.limit:,.0f} {worst.unit} of {worst.name}: '
+                          f'the least seen is {least[worst.name][2]:,.0f}. Raise the limit.')
+
+    def _check_fingerprint(self) -> None:
+        fingerprint = self.estimator.fingerprint
+        stored = self.history.meta('fingerprint')
+        if stored not in (None, fingerprint):
+            raise SearchError(f'{self.work_dir.path}: the data or the checkpoint that its scores were made with has '
+                              f'changed since; restore it, or choose another --work-dir')
+        self.history.set_meta('fingerprint', fingerprint)
+
+    # ---- the loop, seen
+
+    def _loop(self) -> str:
+        dispatcher = Dispatcher(self.engine, self.history, self.work_dir)
+        loop = Loop(self.space, self.searcher, self.costs, self.objective, dispatcher, self.history, self.rules)
+        loop.restore()
+        with Bar(f'search ({type(self.searcher).__name__})', self.rules.trials, loop.evaluations_told) as bar:
+            def show(trial, result, replaced):
+                what = result.error.strip().splitlines()[-1] if result.error else f'reward {result.reward}'
+                logger.info('trial %d %s %s: %s', trial.trial, trial.source, result.status, what)
+                self._discard_weights(replaced)
+                bar.update(loop.evaluations_told, f'best {loop.best.result.reward}' if loop.best else '')
+
+            loop.on_told = show
+            reason = loop.run()
+        self.best, self.evaluations = loop.best, loop.evaluations
+        return reason
+
+    def _discard_weights(self, trial: Optional[int]) -> None:
+        """Keep the weights of the best trial only: a search of thousands would fill a disk."""
+        if trial is not None:
+            for weights in self.work_dir.trial(trial).glob('**/weights.pth'):
+                weights.unlink()
+
+    def _export(self, best) -> None:
+        attempts = self.history.attempts(best.trial)
+        folder = self.work_dir.trial(best.trial, attempts[-1][0] if attempts else 1)
+        export(self.config, self.space, best.proposal.genotype, self.work_dir.best,
+               weights=lambda path: self.estimator.weights(best.proposal.genotype, folder, path))
+
+
+def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
+    """Return the prepared config of a work dir, preparing it at the first time."""
+    given = identity(cfg)
+    stored = history.meta('identity')
+    if stored is not None:
+        check_identity(stored, given, folder.path)
+        config = Config.fromfile(str(folder.config))
+        for name in MUTABLE_SEARCH:
+            if name in cfg.search:
+                config.search[name] = cfg.search[name]
+    elif 'model' in cfg and 'shared_dir' not in cfg.search:
+        from nasdet.datasets import prepare
+        config = prepare(cfg, folder.path)
+    else:
+        config = cfg.copy()
+    temporary = folder.config.with_name('config.tmp.py')
+    temporary.write_text(config.pretty_text)
+    os.replace(temporary, folder.config)
+    history.set_meta('identity', given)
+    return config
+
+
+def identity(cfg: Config) -> dict:
+    """Return what a work dir belongs to: the config without what may change on resume."""
+    plain = {key: value for key, value in cfg.to_dict().items() if key not in MUTABLE_CONFIG}
+    plain['search'] = {key: value for key, value in plain['search'].items() if key not in MUTABLE_SEARCH}
+    return plain
+
+
+def _log_to(path: Path) -> None:
+    """Send the search's log to its file, and its warnings to the terminal too."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    logger.addHandler(handler)
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    logger.addHandler(terminal)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def main(args) -> int:
+    """Run ``nasdet search CONFIG --work-dir D [--control] [--cfg-options ...]``."""
+    from nasdet.report import write_report
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    search = Search.from_cfg(cfg, args.work_dir or str(Path('work_dirs') / Path(args.config).stem))
+    best = search.run()
+    print(f'best genotype: {best.to_json()}')
+    if args.control:
+        control = search.control()
+        control.run()
+        print(f'reward: {search.best.result.reward} searched, {control.best.result.reward} random control, '
+              f'{search.evaluations} evaluations each')
+    report = write_report(search.work_dir.path)
+    print(f'config, weights, genotype: {search.work_dir.best}\nreport: {report}')
+    return 0
