@@ -1,0 +1,22 @@
+"""What all tests share: where the larger data sets lie on a machine that has them."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    """The checkout that these tests belong to."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """The folder of real data sets beside the checkout, which few machines have; without it the test is skipped."""
+    folder = ROOT.parent / 'shared' / 'data'
+    if not folder.is_dir():
+        pytest.skip(f'needs the data sets in {folder}, which this machine does not have')
+    return folder
