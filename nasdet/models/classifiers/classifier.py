@@ -1,0 +1,98 @@
+"""A small image classifier on mmengine's BaseModel."""
+
+from typing import Optional, Union
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.model import BaseModel
+from mmengine.structures import LabelData
+from torch import Tensor, nn
+
+FC_INIT = dict(type='Normal', std=0.01, bias=0, override=dict(name='fc'))
+
+
+@MODELS.register_module()
+class ImageClassifier(BaseModel):
+    """A backbone, global average pooling of its last feature map, dropout and a linear layer.
+
+    The backbone's weights lie under ``backbone.`` in the state dict, so that a detector takes them with
+    ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
+
+    Args:
+        backbone: Config of any backbone in mmdet's MODELS.
+        num_classes: Number of classes K.
+        in_channels: Channels of the backbone's last feature map.
+        dropout: Probability to drop a pooled feature.
+        label_smoothing: The share of the target that is spread evenly over all classes (Szegedy et al. 2016,
+            "Rethinking the Inception Architecture", section 7).
+        data_preprocessor: Config; its ``type`` defaults to mmengine's ImgDataPreprocessor.
+        init_cfg: Defaults to Normal(0, 0.01) for the linear layer.
+    """
+
+    def __init__(self, backbone: dict, num_classes: int, in_channels: int, dropout: float = 0.0,
+                 label_smoothing: float = 0.0, data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None):
+        preprocessor = dict(type='ImgDataPreprocessor', **(data_preprocessor or {}))
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg or FC_INIT)
+        self.backbone = MODELS.build(backbone)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(in_channels, num_classes)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, inputs: Tensor, data_samples: Optional[Tensor] = None,
+                mode: str = 'tensor') -> Union[dict, list, Tensor]:
+        """Run the network; mmengine's runner calls this.
+
+        Args:
+            inputs: Normalised images (N, 3, H, W).
+            data_samples: Labels (N,), int64; needed by mode ``'loss'``.
+            mode: ``'tensor'``, ``'loss'`` or ``'predict'``.
+
+        Returns:
+            Logits (N, K), a dict of losses, or a list of N predictions.
+
+        Raises:
+            ValueError: Unknown mode.
+        """
+        if mode == 'tensor':
+            return self.logits(inputs)
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs)
+        raise ValueError(f"mode is 'tensor', 'loss' or 'predict', not {mode!r}")
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the backbone's feature maps of images (N, 3, H, W)."""
+        return self.backbone(inputs)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits (N, K) of images (N, 3, H, W)."""
+        pooled = self.extract_feat(inputs)[-1].mean(dim=(2, 3))
+        return self.fc(self.dropout(pooled))
+
+    def loss(self, inputs: Tensor, data_samples: Tensor) -> dict[str, Tensor]:
+        """Return the mean cross entropy with smoothed labels.
+
+        Args:
+            inputs: Images (N, 3, H, W).
+            data_samples: Labels (N,), int64.
+
+        Returns:
+            ``loss``, a scalar.
+        """
+        logits = self.logits(inputs).float()
+        return dict(loss=F.cross_entropy(logits, data_samples, label_smoothing=self.label_smoothing))
+
+    def predict(self, inputs: Tensor) -> list[LabelData]:
+        """Classify images.
+
+        Args:
+            inputs: Images (N, 3, H, W).
+
+        Returns:
+            N predictions with ``score`` (K,), the class probabilities, and ``label`` (1,), the likeliest class.
+        """
+        scores = torch.softmax(self.logits(inputs).float(), dim=1)
+        return [LabelData(score=score, label=score.argmax(dim=0, keepdim=True)) for score in scores]
