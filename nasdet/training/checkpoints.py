@@ -1,0 +1,73 @@
+"""Checkpoints that a kill cannot tear, and the newest one that is whole."""
+
+import os
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Mapping, Optional, Union
+
+import torch
+from mmengine.fileio import LocalBackend, register_backend
+
+
+class AtomicBackend(LocalBackend):
+    """mmengine's local file backend, but a file appears complete or not at all.
+
+    mmengine writes a checkpoint in place, so that a kill in the middle leaves a torn file under its final name.
+    """
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        """Write to a temporary name, flush to the disk, rename."""
+        filepath = Path(filepath)
+        filepath.parent.mkdir(parents=True, exist_ok=True)
+        temporary = filepath.with_name(f'{filepath.name}.tmp')
+        with open(temporary, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, filepath)
+
+
+register_backend('atomic', AtomicBackend, force=True)
+
+
+def latest_checkpoint(folder: Union[str, Path]) -> Optional[Path]:
+    """Return the checkpoint of the most epochs in a folder; a torn one is passed over with a warning.
+
+    Args:
+        folder: Holds ``epoch_N.pth`` files.
+
+    Returns:
+        None where there is none.
+    """
+    numbered = []
+    for path in Path(folder).glob('epoch_*.pth'):
+        match = re.fullmatch(r'epoch_(\d+)\.pth', path.name)
+        if match:
+            numbered.append((int(match.group(1)), path))
+    for _, path in sorted(numbered, reverse=True):
+        if zipfile.is_zipfile(path):
+            return path
+        warnings.warn(f'{path} is torn and is passed over: the training goes on from the checkpoint before it',
+                      stacklevel=2)
+    return None
+
+
+def save_weights(path: Union[str, Path], state_dict: Mapping[str, torch.Tensor], **meta) -> None:
+    """Write weights as a plain detector checkpoint, complete or not at all.
+
+    Args:
+        path: The file.
+        state_dict: Parameters and buffers by name.
+        **meta: Plain values kept beside them.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'{path.name}.tmp')
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in state_dict.items()}
+    with open(temporary, 'wb') as file:
+        torch.save(dict(meta=meta, state_dict=plain), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

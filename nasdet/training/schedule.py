@@ -1,0 +1,52 @@
+"""A learning rate schedule written for some epochs, carried over to fewer or more."""
+
+from typing import Any, Mapping, Sequence, Union
+
+WARMUP_SHARE = 0.1      # a warm-up counted in iterations takes at most this share of the training
+SCALABLE = ('MultiStep', 'Step', 'CosineAnnealing', 'Linear', 'Constant', 'Poly')
+TIMES = ('begin', 'end', 'T_max', 'step_size')
+
+
+def scale_schedule(schedulers: Union[Mapping, Sequence[Mapping]], source_epochs: int, epochs: int,
+                   epoch_length: int) -> list[dict[str, Any]]:
+    """Carry parameter schedulers over to another number of epochs, counted in iterations.
+
+    What is counted in epochs keeps its place relative to the whole training. What is counted in iterations (a
+    warm-up) stays, but ends after a tenth of the training at the latest.
+
+    Args:
+        schedulers: mmengine ``param_scheduler`` config, written for ``source_epochs``.
+        source_epochs: ``train_cfg.max_epochs`` of the config.
+        epochs: Epochs that are trained.
+        epoch_length: Iterations an epoch.
+
+    Returns:
+        Scheduler configs with ``by_epoch=False``.
+
+    Raises:
+        ValueError: A scheduler whose times cannot be scaled.
+    """
+    if isinstance(schedulers, Mapping):
+        schedulers = [schedulers]
+    iterations = epochs * epoch_length
+    scaled = [_scale(scheduler, iterations / source_epochs, iterations) for scheduler in schedulers]
+    return [scheduler for scheduler in scaled if scheduler.get('end', 1) > scheduler.get('begin', 0)]
+
+
+def _scale(scheduler: Mapping, unit: float, iterations: int) -> dict[str, Any]:
+    stem = scheduler['type'].removesuffix('LR').removesuffix('Momentum').removesuffix('ParamScheduler')
+    if stem not in SCALABLE:
+        raise ValueError(f'param_scheduler {scheduler["type"]!r} cannot be scaled to other epochs; use one of '
+                         f'{", ".join(f"{name}LR" for name in SCALABLE)}')
+    scaled = dict(scheduler)
+    scaled.pop('convert_to_iter_based', None)
+    if not scaled.pop('by_epoch', True):
+        if scaled.get('begin', 0) == 0 and 'end' in scaled:
+            scaled['end'] = min(scaled['end'], int(iterations * WARMUP_SHARE))
+        return dict(scaled, by_epoch=False)
+    for name in TIMES:
+        if scaled.get(name) is not None:
+            scaled[name] = round(scaled[name] * unit)
+    if 'milestones' in scaled:
+        scaled['milestones'] = [round(milestone * unit) for milestone in scaled['milestones']]
+    return dict(scaled, by_epoch=False)

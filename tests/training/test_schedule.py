@@ -1,0 +1,34 @@
+import pytest
+
+from nasdet.training.schedule import scale_schedule
+
+ONE_X = [dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
+         dict(type='MultiStepLR', begin=0, end=12, by_epoch=True, milestones=[8, 11], gamma=0.1)]
+
+
+def test_equal_epochs_keep_their_places():
+    warmup, steps = scale_schedule(ONE_X, 12, 12, 1000)
+    assert warmup['end'] == 500
+    assert steps['milestones'] == [8000, 11000] and steps['end'] == 12000 and steps['by_epoch'] is False
+
+
+def test_fewer_epochs_scale_milestones_and_clip_the_warmup():
+    warmup, steps = scale_schedule(ONE_X, 12, 1, 120)
+    assert warmup['end'] == 12
+    assert steps['milestones'] == [80, 110] and steps['end'] == 120 and steps['gamma'] == 0.1
+    assert ONE_X[1]['milestones'] == [8, 11]
+
+
+def test_cosine_half_way():
+    cosine = dict(type='CosineAnnealingLR', T_max=150, begin=150, end=300, by_epoch=True, convert_to_iter_based=True)
+    assert scale_schedule(cosine, 300, 3, 10) == [
+        dict(type='CosineAnnealingLR', T_max=15, begin=15, end=30, by_epoch=False)]
+
+
+def test_a_warmup_of_no_iterations_is_left_out():
+    assert [item['type'] for item in scale_schedule(ONE_X, 12, 1, 4)] == ['MultiStepLR']
+
+
+def test_what_cannot_be_scaled_is_refused():
+    with pytest.raises(ValueError, match="'ExponentialLR' cannot be scaled"):
+        scale_schedule(dict(type='ExponentialLR', gamma=0.9), 12, 6, 10)
