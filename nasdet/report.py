@@ -1,0 +1,91 @@
+"""What a history says, as one HTML page; also of a search that runs still, was killed, or has no trial yet."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from nasdet.drawing import draw_curves, draw_graph, draw_scatter
+from nasdet.errors import SearchError
+from nasdet.record import first_objective, read_record
+from nasdet.registry import COSTS, SPACES, build
+from nasdet.report_page import Report, render
+from nasdet.workdir import WorkDir
+
+
+def read_report(work_dir: Path) -> Report:
+    """Gather what the page shows.
+
+    Args:
+        work_dir: Of a search that has begun.
+
+    Raises:
+        SearchError: No search has begun there.
+    """
+    folder = WorkDir.existing(work_dir)
+    record = read_record(folder.history)
+    if not folder.config.exists():
+        raise SearchError(f'{folder.path} has no config.py: the search was stopped before it began; run it again')
+    config = Config.fromfile(str(folder.config))
+    space = build(SPACES, config.search.space)
+    costs = [build(COSTS, cost, space=space, model=config.get('model')) for cost in config.search.get('costs', [])]
+    control = folder.control / 'history.sqlite'
+    ranking = record.ranking
+    graph = space.graph(ranking[0].proposal.genotype) if ranking and space.can('graph') else None
+    confirmation = folder.path / 'confirm' / 'README.md'
+    return Report(folder.path, config, record, read_record(control) if control.exists() else None, costs, graph,
+                  confirmation.read_text() if confirmation.exists() else '')
+
+
+def draw(report: Report) -> dict[str, bytes]:
+    """Return the SVG pictures that a history allows: best_so_far, reward_cost, architecture."""
+    record, pictures = report.record, {}
+    ranking = record.ranking
+    if record.evaluated:
+        curves = {'search': record.rewards}
+        if report.control is not None and report.control.evaluated:
+            curves['random control'] = report.control.rewards
+        pictures['best_so_far'] = draw_curves(curves, report.reward_name)
+    if ranking and report.costs:
+        cost = report.costs[0]
+        points = [(trial.result.costs[cost.name], first_objective(trial)) for trial in ranking]
+        pictures['reward_cost'] = draw_scatter(points, 0, cost.name, cost.unit, report.reward_name, cost.limit)
+    if report.graph is not None and report.graph.nodes:
+        pictures['architecture'] = draw_graph(report.graph)
+    return pictures
+
+
+def write_report(work_dir: Path) -> Path:
+    """Write ``WORK_DIR/report.html``, and its pictures as ``WORK_DIR/pictures/*.svg`` too.
+
+    Args:
+        work_dir: Of a search that has begun.
+
+    Returns:
+        Path of the page, which holds its pictures and needs no other file.
+
+    Raises:
+        SearchError: No search has begun there.
+    """
+    report = read_report(work_dir)
+    pictures = draw(report)
+    folder = report.folder / 'pictures'
+    folder.mkdir(exist_ok=True)
+    for name, svg in pictures.items():
+        _replace(folder / f'{name}.svg', svg)
+    path = report.folder / 'report.html'
+    _replace(path, render(report, pictures).encode())
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that a reader sees the old or the new one."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def main(args) -> int:
+    """Run ``nasdet report WORK_DIR``."""
+    print(write_report(Path(args.work_dir)))
+    return 0
