@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Iterable, Mapping, Optional, Union
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import is_cuda_available
 from mmengine.hooks import Hook
@@ -79,8 +80,7 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
     cfg = runner_config(config, model, folder, epochs, seed, amp, num_workers)
     cfg.launcher = launcher
     if launcher != 'none':
-        cfg.model_wrapper_cfg = _wrapper(find_unused_parameters)
-        cfg.env_cfg.setdefault('dist_cfg', dict(backend='nccl' if is_cuda_available() else 'gloo'))
+        cfg.model_wrapper_cfg = _distribute(find_unused_parameters)
     if checkpoints:
         cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1, max_keep_ckpts=2,
                                             backend_args=dict(backend='atomic'))
@@ -134,9 +134,12 @@ def _set_workers(loader: dict, number: int) -> None:
     loader.pop('prefetch_factor', None)
 
 
-def _wrapper(find_unused_parameters: bool) -> dict:
+def _distribute(find_unused_parameters: bool) -> dict:
+    """Return the model wrapper's config; without a GPU also join the process group, where mmengine would need one."""
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
                    find_unused_parameters=find_unused_parameters)
     if not is_cuda_available():
-        wrapper['device_ids'] = None        # mmengine gives LOCAL_RANK, which torch refuses for a model on the CPU
+        wrapper['device_ids'] = None        # mmengine's default is a GPU's number
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group('gloo')
     return wrapper

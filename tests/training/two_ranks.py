@@ -1,0 +1,48 @@
+"""A training of the toy supernet under torchrun; each rank writes what it saw to ``FOLDER/rank<N>.json``."""
+
+import json
+import sys
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+from nasdet.training import PathSamplingHook, build_runner
+from tests.training.toys import BlockSpace, toy_config
+
+
+class Witness(Hook):
+    """Notes each iteration's path and which parameters had a gradient; may die as an epoch begins."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, die_at):
+        self.die_at = die_at
+        self.paths = []
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == self.die_at:
+            raise KeyboardInterrupt
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.paths.append(runner.model.module.searched.block)
+
+
+def main(folder: Path, die_at: int) -> None:
+    config = toy_config(batch_size=4)       # two iterations an epoch on each of two ranks
+    witness = Witness(die_at)
+    hooks = [PathSamplingHook(BlockSpace()), witness]
+    runner = build_runner(config, config.model, folder, 2, seed=3, checkpoints=True, launcher='pytorch',
+                          find_unused_parameters=True, hooks=hooks)
+    runner.train()
+    model = runner.model.module
+    stepped = runner.optim_wrapper.optimizer.state
+    seen = dict(
+        iterations=runner.iter, paths=witness.paths,
+        stepped=sorted(name for name, parameter in model.named_parameters() if parameter in stepped),
+        gradients=[name for name, parameter in model.named_parameters() if parameter.grad is not None],
+        weights={name: parameter.flatten().tolist() for name, parameter in model.named_parameters()})
+    (folder / f'rank{runner.rank}.json').write_text(json.dumps(seen))
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]), int(sys.argv[2]))
