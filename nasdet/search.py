@@ -74,7 +74,9 @@ class Search:
         history = History(folder.history, durable=cfg.search.get('durable', False))
         _log_to(folder.log)
         logger.info('history: %s, journal %s', folder.history, history.journal)
-        return cls(_open(cfg, folder, history), folder, history)
+        search = cls(_open(cfg, folder, history), folder, history)
+        history.set_meta('identity', identity(cfg))     # only now: a config that cannot be built binds no folder
+        return search
 
     def run(self) -> Genotype:
         """Search until the budget is spent, and leave ``best/``.
@@ -196,10 +198,9 @@ class Search:
 
 def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
     """Return the prepared config of a work dir, preparing it at the first time."""
-    given = identity(cfg)
     stored = history.meta('identity')
     if stored is not None:
-        check_identity(stored, given, folder.path)
+        check_identity(stored, identity(cfg), folder.path)
         config = Config.fromfile(str(folder.config))
         for name in MUTABLE_SEARCH:
             if name in cfg.search:
@@ -212,7 +213,6 @@ def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
     temporary = folder.config.with_name('config.tmp.py')
     temporary.write_text(config.pretty_text)
     os.replace(temporary, folder.config)
-    history.set_meta('identity', given)
     return config
 
 
