@@ -1,0 +1,5 @@
+"""Networks that take a genotype as a plain argument; importing this package registers them in mmdet's MODELS."""
+
+from nasdet.models import backbones, classifiers, necks
+
+__all__ = ['backbones', 'classifiers', 'necks']

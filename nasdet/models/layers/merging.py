@@ -1,0 +1,211 @@
+"""The arithmetic of NAS-FPN's merging cells: which features a cell merges, and how they are resampled and merged.
+
+Ghiasi, Lin, Pang, Le: NAS-FPN: Learning Scalable Feature Pyramid Architecture for Object Detection. CVPR 2019,
+arXiv:1904.07392, section 3.
+
+Public implementations differ, so the genotype names its dialect (``gp_mode``): ``'reference'`` follows the
+authors' TPU code, ``'mmdet'`` follows mmdet's NASFPN on mmcv's merge cells.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Mapping, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+OPS = ('sum', 'gp')
+MODES = ('reference', 'mmdet')
+TOPS = ('pool', 'conv_pool')
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A merging cell, with what the rule for unused features adds to it.
+
+    Args:
+        level: Pyramid level of the result; its stride is 2 ** level pixels.
+        op: ``'sum'`` or ``'gp'`` (global pooling).
+        inputs: Offsets of the two features merged, ascending; offset 0 is the finest pyramid input, and every
+            cell appends one.
+        unused: Offsets of the features of the same level that nothing has consumed before, added to the result.
+        output: Whether the result is the pyramid's output of its level.
+    """
+
+    level: int
+    op: str
+    inputs: tuple[int, int]
+    unused: tuple[int, ...]
+    output: bool
+
+
+def read_cells(genotype: Mapping) -> tuple[Cell, ...]:
+    """Check a genotype and resolve its unused features.
+
+    An output cell also adds every feature of its level that no earlier cell, nor the cell itself, has consumed
+    (authors' code). All inputs and intermediate cells come before the outputs, so nothing is left dangling.
+
+    Args:
+        genotype: Plain value of a MergingCellSpace genotype, with ``levels``, ``gp_mode``, ``top``, ``conv_bias`` and
+            ``cells``.
+
+    Returns:
+        The cells in order; none means that the pyramid inputs are the outputs.
+
+    Raises:
+        ValueError: The genotype is not one.
+    """
+    check_genotype(genotype)
+    levels = list(genotype['levels'])
+    consumed: set[int] = set()
+    cells = []
+    for cell in genotype['cells']:
+        inputs = tuple(sorted(cell['inputs']))
+        consumed.update(inputs)
+        unused = ()
+        if cell['output']:
+            unused = tuple(i for i, level in enumerate(levels) if level == cell['level'] and i not in consumed)
+            consumed.update(unused)
+        cells.append(Cell(cell['level'], cell['op'], inputs, unused, cell['output']))
+        levels.append(cell['level'])
+    return tuple(cells)
+
+
+def check_genotype(genotype: Mapping) -> None:
+    """Raise ValueError, naming what is wrong, unless a mapping describes a pyramid of merging cells."""
+    expected = {'levels', 'gp_mode', 'top', 'conv_bias', 'cells'}
+    if not isinstance(genotype, Mapping) or set(genotype) != expected:
+        raise ValueError(f'a merging-cell genotype has the keys {sorted(expected)}, not {genotype!r}')
+    levels, cells = list(genotype['levels']), genotype['cells']
+    if not levels or levels != list(range(levels[0], levels[0] + len(levels))):
+        raise ValueError(f'levels are consecutive and ascending, such as [3, 4, 5, 6, 7], not {levels}')
+    for name, known in (('gp_mode', MODES), ('top', TOPS), ('conv_bias', (True, False))):
+        if genotype[name] not in known:
+            raise ValueError(f'{name} is one of {known}, not {genotype[name]!r}')
+    for index, cell in enumerate(cells):
+        _check_cell(index, cell, levels)
+    roles = [cell['output'] for cell in cells]
+    if roles != sorted(roles):
+        raise ValueError('the intermediate cells come first, then the output cells')
+    produced = sorted(cell['level'] for cell in cells if cell['output'])
+    if cells and produced != levels:
+        raise ValueError(f'each of the levels {levels} needs exactly one output cell; there are ones for {produced}')
+
+
+def _check_cell(index: int, cell: Mapping, levels: Sequence[int]) -> None:
+    if set(cell) != {'level', 'op', 'inputs', 'output'}:
+        raise ValueError(f'cell {index} has the keys level, op, inputs and output, not {sorted(cell)}')
+    if cell['level'] not in levels:
+        raise ValueError(f'cell {index}: level {cell["level"]} is not among the levels {levels}')
+    if cell['op'] not in OPS:
+        raise ValueError(f'cell {index}: op {cell["op"]!r} is not one of {OPS}')
+    pool = range(len(levels) + index)
+    inputs = list(cell['inputs'])
+    if len(inputs) != 2 or inputs[0] == inputs[1] or any(offset not in pool for offset in inputs):
+        raise ValueError(f'cell {index}: inputs are two different offsets below {len(pool)}, not {inputs}')
+
+
+def run_cells(features: Sequence[Tensor], levels: Sequence[int], cells: Sequence[Cell],
+              convs: Sequence[nn.Module], mode: str) -> list[Tensor]:
+    """Fuse a pyramid.
+
+    Args:
+        features: Pyramid inputs, finest first, each (N, C, H, W).
+        levels: Their levels.
+        cells: What :func:`read_cells` returned.
+        convs: One module a cell, applied to its merged features: ReLU, 3x3 convolution, normalisation.
+        mode: ``'reference'`` or ``'mmdet'``.
+
+    Returns:
+        One map a level, finest first, with the shapes of ``features``.
+    """
+    pool, pool_levels = list(features), list(levels)
+    sizes = {level: feature.shape[-2:] for level, feature in zip(levels, features, strict=True)}
+    outputs = dict(zip(levels, features, strict=True))
+    for cell, conv in zip(cells, convs, strict=True):
+        sources = tuple(pool_levels[offset] for offset in cell.inputs)
+        first, second = (resample(pool[offset], source - cell.level, sizes[cell.level], mode)
+                         for offset, source in zip(cell.inputs, sources, strict=True))
+        merged = first + second if cell.op == 'sum' else global_pooling(first, second, sources, mode)
+        for offset in cell.unused:
+            merged = merged + pool[offset]
+        pool.append(conv(merged))
+        pool_levels.append(cell.level)
+        if cell.output:
+            outputs[cell.level] = pool[-1]
+    return [outputs[level] for level in levels]
+
+
+def global_pooling(first: Tensor, second: Tensor, sources: tuple[int, int], mode: str) -> Tensor:
+    """Merge two maps, one gating the other channel by channel.
+
+    Args:
+        first: The map of lower offset, resampled to (N, C, H, W).
+        second: The map of higher offset, likewise.
+        sources: Their levels before resampling.
+        mode: ``'reference'``: the maximum of the coarser map (of equal ones: the first) gates the other and the
+            coarser is added. ``'mmdet'``: the mean of the finer map (of equal ones: the second) gates the other and
+            the finer is added.
+    """
+    second_is_finer = sources[0] >= sources[1]
+    coarse, fine = (first, second) if second_is_finer else (second, first)
+    if mode == 'reference':
+        return coarse + fine * coarse.amax(dim=(2, 3), keepdim=True).sigmoid()
+    return fine + coarse * fine.mean(dim=(2, 3), keepdim=True).sigmoid()
+
+
+def resample(x: Tensor, distance: int, size: Sequence[int], mode: str) -> Tensor:
+    """Bring a map to the size of another level, by nearest neighbours or max pooling.
+
+    Args:
+        x: (N, C, H, W).
+        distance: Its level minus the target's; above 0 it becomes finer.
+        size: Height and width of the target level.
+        mode: Decides what happens where a side is no multiple of the other: ``'reference'`` keeps factor 2 ** distance
+            and lines the maps up at the top left, ``'mmdet'`` stretches or pads to the exact size.
+    """
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    if mode == 'mmdet':
+        return _fit_to_size(x, size)
+    if distance > 0:
+        return _repeat(x, 2 ** distance, size)
+    return pool_same(x, 2 ** -distance)[..., :size[0], :size[1]]
+
+
+def pool_top(x: Tensor, mode: str) -> Tensor:
+    """Halve the coarsest map, for the level above it; a side of one pixel stays one pixel."""
+    if mode == 'reference':
+        return pool_same(x, 2)
+    return F.max_pool2d(x, [min(2, side) for side in x.shape[-2:]])
+
+
+def pool_same(x: Tensor, factor: int) -> Tensor:
+    """Max-pool with kernel and stride ``factor`` to ceil(side / factor), as TensorFlow's padding 'SAME' does."""
+    return _padded_max_pool(x, [factor, factor], [-side % factor for side in x.shape[-2:]], -math.inf)
+
+
+def _fit_to_size(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Follow mmcv's merge cells, but compare height and width apart (mmcv compares them as tuples)."""
+    enlarged = [max(have, want) for have, want in zip(x.shape[-2:], size, strict=True)]
+    if enlarged != list(x.shape[-2:]):
+        x = F.interpolate(x, size=enlarged, mode='nearest')
+    kernel = [math.ceil(have / want) for have, want in zip(enlarged, size, strict=True)]
+    if kernel == [1, 1]:
+        return x
+    spare = [k * want - have for k, want, have in zip(kernel, size, enlarged, strict=True)]
+    return _padded_max_pool(x, kernel, spare, 0.0)
+
+
+def _padded_max_pool(x: Tensor, kernel: list[int], spare: list[int], value: float) -> Tensor:
+    if any(spare):
+        top, left = spare[0] // 2, spare[1] // 2
+        x = F.pad(x, (left, spare[1] - left, top, spare[0] - top), value=value)
+    return F.max_pool2d(x, kernel)
+
+
+def _repeat(x: Tensor, factor: int, size: Sequence[int]) -> Tensor:
+    """Repeat each pixel ``factor`` times both ways, then cut off, or go on with the last pixel, up to ``size``."""
+    x = F.interpolate(x, scale_factor=factor, mode='nearest')[..., :size[0], :size[1]]
+    missing = [want - have for want, have in zip(size, x.shape[-2:], strict=True)]
+    return F.pad(x, (0, missing[1], 0, missing[0]), mode='replicate') if any(missing) else x
