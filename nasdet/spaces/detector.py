@@ -1,0 +1,123 @@
+"""What spaces know of MMDetection's detector configs: widths and strides, from the backbone to the heads."""
+
+import copy
+import inspect
+from typing import Any, Mapping, Optional
+
+from mmengine.config import ConfigDict
+
+PROBE = 512         # input side in pixels, from which strides are read
+DENSE_HEADS = ('bbox_head', 'rpn_head', 'mask_head')      # heads of a detector that read the neck themselves
+ROI_HEADS = (('bbox_roi_extractor', 'bbox_head'), ('mask_roi_extractor', 'mask_head'))
+
+
+def backbone_channels(backbone: Mapping) -> list[int]:
+    """Return the channels of each map of a backbone, finest first; built once on the meta device."""
+    return [shape[0] for shape in _probe(backbone)]
+
+
+def backbone_strides(backbone: Mapping) -> list[int]:
+    """Return the stride in pixels of each map of a backbone, finest first."""
+    return [round(PROBE / shape[1]) for shape in _probe(backbone)]
+
+
+def neck_strides(model: Mapping) -> list[int]:
+    """Return the stride of each output of a detector's neck.
+
+    Args:
+        model: Model config whose neck has ``num_outs`` (or ``levels``) and perhaps ``start_level``, as mmdet's
+            pyramids and ours; any other neck is taken to keep the backbone's strides.
+    """
+    neck = model['neck']
+    strides = backbone_strides(model['backbone'])[neck.get('start_level', 0):]
+    outputs = neck.get('num_outs') or len(neck.get('levels', strides))
+    while len(strides) < outputs:
+        strides.append(strides[-1] * 2)
+    return strides[:outputs]
+
+
+def neck_width_to_heads(model: Mapping, width: int) -> ConfigDict:
+    """Return a copy of a model config whose heads read a neck of another width.
+
+    Args:
+        model: A detector's model config; it is not changed.
+        width: Channels of every output of the neck.
+    """
+    model = ConfigDict(copy.deepcopy(model))
+    for name in DENSE_HEADS:
+        for head in _listed(model.get(name)):
+            if 'in_channels' in head:
+                head['in_channels'] = width
+    roi_head = model.get('roi_head') or {}
+    for extractor_name, head_name in ROI_HEADS:
+        for extractor in _listed(roi_head.get(extractor_name)):
+            extractor['out_channels'] = width
+        for head in _listed(roi_head.get(head_name)):
+            if 'in_channels' in head and not roi_head.get('shared_head'):
+                head['in_channels'] = width
+    return model
+
+
+def check(model: Mapping) -> None:
+    """Refuse a detector whose heads expect other strides than its neck gives, which would train on wrong places.
+
+    Args:
+        model: A detector's model config (RetinaNet, FCOS, Faster R-CNN and their kin).
+
+    Raises:
+        ValueError: Says which head expects what.
+    """
+    strides = neck_strides(model)
+    for name in ('bbox_head', 'rpn_head'):
+        for head in _listed(model.get(name)):
+            expected = _head_strides(head)
+            if expected is not None and expected != strides:
+                raise ValueError(_mismatch(strides, f'{name} ({head["type"]})', expected))
+    roi_head = model.get('roi_head') or {}
+    for extractor_name, _ in ROI_HEADS:
+        for extractor in _listed(roi_head.get(extractor_name)):
+            expected = list(extractor['featmap_strides'])
+            if expected != strides[:len(expected)]:
+                raise ValueError(_mismatch(strides, f'roi_head.{extractor_name}', expected))
+
+
+def _probe(backbone: Mapping) -> list[tuple[int, int, int]]:
+    from nasdet.models.meta import output_shapes  # brings torch and mmdet
+    return output_shapes(backbone, (3, PROBE, PROBE))
+
+
+def _listed(part: Any) -> list:
+    """Return a config entry as a list: cascades have one head a stage, most detectors one."""
+    return list(part) if isinstance(part, (list, tuple)) else [part] if part else []
+
+
+def _head_strides(head: Mapping) -> Optional[list[int]]:
+    """Return the strides that a dense head places its anchors or points at; None where it says none."""
+    for source in (head.get('anchor_generator') or {}, head.get('prior_generator') or {}):
+        if 'strides' in source:
+            return _sides(source['strides'])
+    for argument in ('strides', 'point_strides'):
+        strides = head[argument] if argument in head else _default(head['type'], argument)
+        if strides is not None:
+            return _sides(strides)
+    return None
+
+
+def _default(head_type: Any, argument: str) -> Optional[Any]:
+    """Return the default of an argument in a head's class or the bases that it passes arguments on to."""
+    from mmdet.registry import MODELS
+    cls = head_type if isinstance(head_type, type) else MODELS.get(head_type)
+    for base in inspect.getmro(cls) if cls else ():
+        parameter = inspect.signature(base.__init__).parameters.get(argument)
+        if parameter is not None:
+            return None if parameter.default is inspect.Parameter.empty else parameter.default
+    return None
+
+
+def _sides(strides) -> list[int]:
+    return [stride[0] if isinstance(stride, (list, tuple)) else stride for stride in strides]
+
+
+def _mismatch(strides: list[int], where: str, expected: list[int]) -> str:
+    return (f'the neck gives maps of the strides {strides}, but {where} expects {expected}: change the levels of the '
+            f'space, or the strides in the config of that head')
