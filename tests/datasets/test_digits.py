@@ -1,5 +1,6 @@
 import hashlib
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from mmdet.registry import DATASETS
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from nasdet.datasets.digits import CLASSES, SPLITS, _glyphs, make_digits
+from nasdet.datasets.digits import CLASSES, SPLITS, _glyph, _glyphs, make_digits
 from nasdet.errors import SearchError
 
 SMALL = dict(train=4, val=2, test=3, size=64, seed=3)
@@ -58,7 +59,8 @@ def test_splits_share_no_picture_and_no_digit_sample(folder):
     assert {image['id'] for image in read(folder, 'trainval')['images']} == ids[0] | ids[1]
 
     dealt = _glyphs(seed=0)
-    assert sum(map(len, dealt)) == len(load_digits().target)    # each sample is dealt out once
+    samples = Counter(_glyph(grey).tobytes() for grey in load_digits().images)
+    assert Counter(glyph.tobytes() for part in dealt for _, glyph in part) == samples   # each is dealt out once
     assert all({label for label, _ in part} == set(range(10)) for part in dealt)
 
 
