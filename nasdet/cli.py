@@ -1,0 +1,162 @@
+"""The commands: ``nasdet search | export | report | confirm | train | test``."""
+
+import argparse
+import errno
+import importlib
+import os
+import sqlite3
+import sys
+from typing import Optional, Sequence
+
+from nasdet.errors import SearchError
+from nasdet.version import __version__
+
+# Where each command is carried out; imported only then, since torch takes seconds.
+COMMANDS = {
+    'search': ('nasdet.search', 'main'),
+    'export': ('nasdet.export', 'main'),
+    'report': ('nasdet.report', 'main'),
+    'confirm': ('nasdet.confirm', 'main'),
+    'train': ('nasdet.training.launch', 'train'),
+    'test': ('nasdet.training.launch', 'test'),
+}
+# These run networks, so what the installed packages cannot do is found before they start.
+RUNNING = ('search', 'confirm', 'train', 'test')
+INTERRUPTED = 130
+
+
+class CfgOptions(argparse.Action):
+    """mmengine's ``DictAction``, imported when the flag is used."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Parse KEY=VALUE pairs into a dict."""
+        from mmengine.config import DictAction
+        for value in values:
+            if '=' not in value:
+                parser.error(f'{option_string} takes KEY=VALUE pairs, not {value!r}')
+        DictAction(self.option_strings, self.dest, nargs='+')(parser, namespace, values, option_string)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser('nasdet', description='Architecture search for object detectors.')
+    parser.add_argument('--version', action='version', version=f'nasdet {__version__}')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    _add_search(commands.add_parser('search', help='search an architecture, or go on with a search'))
+    _add_export(commands.add_parser('export', help='write a found architecture as a plain MMDetection config'))
+    _add_report(commands.add_parser('report', help='write the report of a search: one HTML page'))
+    _add_confirm(commands.add_parser('confirm', help='retrain finalists and baselines, measure them on the test split'))
+    _add_train(commands.add_parser('train', help='train a config, as MMDetection does'))
+    _add_test(commands.add_parser('test', help='test a config and a checkpoint, as MMDetection does'))
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, work_dir: str) -> None:
+    parser.add_argument('config', help='config file, or nasdet::PATH of one that the package carries')
+    parser.add_argument('--work-dir', help=work_dir)
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
+                        help='settings to override, e.g. search.budget.trials=100 or key="[a,b]"')
+
+
+def _add_launcher(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+                        help='how several processes were started; pytorch: torchrun')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser, 'where the search lives; the same folder and config go on with it')
+    parser.add_argument('--control', action='store_true', help='then also search at random, at the same cost')
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('work_dir', help='of the search')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument('--trial', type=int, help='number of the trial; default: the best one')
+    which.add_argument('--genotype', help='JSON file of a genotype of the same space')
+    parser.add_argument('--out', help='folder to write; default: WORK_DIR/export/NAME')
+    parser.add_argument('--standalone', action='store_true',
+                        help="put the network's classes there too, so that MMDetection runs it without nasdet")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('work_dir', help='of the search')
+
+
+def _add_confirm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('work_dir', help='of the search')
+    parser.add_argument('--top-k', type=int, default=3, help='how many of the best architectures')
+    parser.add_argument('--seeds', type=int, default=3, help='how many trainings of each')
+    parser.add_argument('--epochs', type=int, help='of each training; default: what the config says')
+    parser.add_argument('--baselines', nargs='+', default=['fpn'], metavar='NAME',
+                        help='published architectures (nasdet.zoo.names()) to train beside them')
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser, 'where logs and checkpoints go')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='go on from a checkpoint; without a path, from the latest in the work dir')
+    _add_launcher(parser)
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser, 'where the metrics go')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--out', help='pickle file for the predictions')
+    parser.add_argument('--show', action='store_true', help='show the predictions')
+    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument('--wait-time', type=float, default=2, help='of --show, in seconds')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    _add_launcher(parser)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Without the program's name; default: what the process was started with.
+
+    Returns:
+        Exit status: 0, or 1 after one sentence about what went wrong, or 130 when interrupted.
+    """
+    args = build_parser().parse_args(argv)
+    if os.environ.get('RANK', '0') == '0':
+        print(f'nasdet {__version__}: {args.command}', flush=True)
+    try:
+        return _run(args)
+    except SearchError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print('nasdet: interrupted; the same command goes on from here', file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, sqlite3.Error, RuntimeError) as error:
+        if not _is_disk_full(error):
+            raise
+        return _fail(f'the disk is full ({error}): free some space and give the same command again')
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command in RUNNING:
+        from nasdet.stack import check_operators
+        check_operators()
+    module, function = COMMANDS[args.command]
+    return getattr(importlib.import_module(module), function)(args)
+
+
+def _fail(sentence: str) -> int:
+    print(f'nasdet: {sentence}', file=sys.stderr)
+    return 1
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    """Tell a full disk or quota from the ways in which Python, SQLite and torch report it."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    words = ('disk is full',) if isinstance(error, sqlite3.Error) else ('No space left', 'PytorchStreamWriter failed')
+    return any(word in str(error) for word in words)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
