@@ -49,6 +49,21 @@ class Estimator(ABC):
             The evaluation; an exception means that the trial failed.
         """
 
+    def weights(self, genotype: Genotype, folder: Optional[Path], path: Path) -> bool:
+        """Write the trained weights of a genotype as a detector checkpoint, for an export; by default there are none.
+
+        Called in the driver, after :meth:`prepare`; :meth:`setup` may not have been called.
+
+        Args:
+            genotype: As it was evaluated.
+            folder: Where that evaluation left its files; None where it was not evaluated.
+            path: The file to write; its ``state_dict`` loads strictly into the model that ``space.apply`` makes.
+
+        Returns:
+            Whether there were weights to write.
+        """
+        return False
+
     @property
     @abstractmethod
     def fingerprint(self) -> str:

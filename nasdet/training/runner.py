@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from nasdet.training.checkpoints import latest_checkpoint
 from nasdet.training.hooks import LossCheckHook, ReseedHook
-from nasdet.training.precision import use_mixed_precision
+from nasdet.training.precision import keep_outputs_exact, use_mixed_precision
 from nasdet.training.schedule import scale_schedule
 
 LOG = 'log.txt'
@@ -90,6 +90,8 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
     runner = TrainingRunner.from_cfg(cfg)
     if runner.rank == 0:
         Path(runner.log_dir).rmdir()    # mmengine makes a folder named by the time for what we do not write
+    if amp:
+        keep_outputs_exact(runner.model)
     for hook in (ReseedHook(), LossCheckHook(), *hooks):
         runner.register_hook(hook)
     return runner

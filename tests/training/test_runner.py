@@ -120,11 +120,10 @@ def test_iterations_as_epochs_are_refused(tmp_path):
         build_runner(config, config.model, tmp_path)
 
 
-def test_progress_without_a_terminal_is_lines(tmp_path):
-    with open(tmp_path / 'out.txt', 'w') as file:
-        config = toy_config(batch_size=8)
-        progress = ProgressHook('toy', seconds=0, file=file)
-        build_runner(config, config.model, tmp_path, 2, hooks=[progress]).train()
-        progress.close()
-    lines = (tmp_path / 'out.txt').read_text().splitlines()
-    assert len(lines) == 4 and lines[-1].startswith('toy: iteration 4 of 4, 0 s left')
+def test_progress_is_shown_from_where_a_resumed_training_stands(tmp_path, capsys):
+    train_until_killed(tmp_path, 2, kill=1)
+    progress = ProgressHook('toy')
+    train(tmp_path, 2, hooks=[progress], checkpoints=True)
+    progress.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith('toy: 3/4, ETA') and lines[-1].startswith('toy: 4/4, ETA 00:00:00  loss ')

@@ -1,0 +1,61 @@
+"""Hashes of what a score depends on."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Union
+
+from mmengine.config import Config
+
+DATA = ('train_dataloader', 'val_dataloader', 'val_evaluator')
+RECIPE = ('optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'auto_scale_lr')
+
+
+def digest(*parts: Any) -> str:
+    """Return a short hash of some JSON data (what JSON does not know enters as its text)."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_file(path: Union[str, Path]) -> str:
+    """Return the hash of a file's bytes; read again only when its size or time of change has changed."""
+    status = Path(path).stat()
+    return _hash_file(str(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _hash_file(path: str, size: int, changed: int) -> str:
+    hashed = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(2 ** 20):
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
+def hash_config(config: Config, recipe: bool) -> str:
+    """Return the hash of a prepared config's model, pipelines and annotations.
+
+    Where the annotations lie does not enter, what they say does.
+
+    Args:
+        config: The prepared config.
+        recipe: Whether the training recipe enters too.
+    """
+    names = DATA + (RECIPE if recipe else ())
+    parts = _located({name: config.get(name) for name in ('model', *names)})
+    return digest(parts)
+
+
+def _located(part: Any) -> Any:
+    """Replace the paths of annotation files by their hashes, and leave out where images lie."""
+    if isinstance(part, dict):
+        root = Path(part.get('data_root') or '')
+        plain = {key: _located(value) for key, value in part.items() if key not in ('data_root', 'data_prefix')}
+        if plain.get('ann_file'):
+            path = root / plain['ann_file']
+            plain['ann_file'] = hash_file(path)
+        return plain
+    if isinstance(part, (list, tuple)):
+        return [_located(item) for item in part]
+    return part
