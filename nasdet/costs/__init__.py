@@ -1,1 +1,5 @@
+"""Costs: how dear an architecture is, told without training it."""
 
+from nasdet.costs.complexity import Macs, Params, count
+
+__all__ = ['Macs', 'Params', 'count']

@@ -1,26 +1,63 @@
 """Networks on the meta device: shapes and counts without memory or arithmetic."""
 
 import copy
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence, Union
 
 import torch
 from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 from torch import nn
 
-_SHAPES: dict[str, list] = {}       # a search asks for the same backbone with every genotype
+Shape = tuple[int, int, int]
+
+_SHAPES: dict[str, list[Shape]] = {}  # a search asks for the same backbone with every genotype
 
 
 def build_on_meta(cfg: Mapping) -> nn.Module:
     """Build a network whose tensors have shapes and no data.
 
+    A few networks read values while they are built (the drop path rates of Swin and PVT); these are built in memory,
+    and :func:`run_on_meta` runs them all the same.
+
     Args:
         cfg: Its config; it is not changed, and nothing is loaded by its ``init_cfg``.
     """
-    with torch.device('meta'):
-        return MODELS.build(copy.deepcopy(cfg))
+    with DefaultScope.overwrite_default_scope('mmdet'):  # a detector looks its parts up there
+        try:
+            with torch.device('meta'):
+                return MODELS.build(copy.deepcopy(cfg))
+        except RuntimeError as error:
+            if 'meta tensors' not in str(error):
+                raise
+            return MODELS.build(copy.deepcopy(cfg))
 
 
-def output_shapes(backbone: Mapping, input_shape: Sequence[int]) -> list[tuple[int, int, int]]:
+def run_on_meta(module: nn.Module, input_shape: Union[Shape, Sequence[Shape]]) -> Any:
+    """Run a network for one image in evaluation mode, on shapes only, and leave it as it was.
+
+    Args:
+        module: Takes one batch of images, or a tuple of maps; on any device.
+        input_shape: (C, H, W) of an image, or a list of them, one a map.
+
+    Returns:
+        What it returns, on the meta device.
+    """
+    single = isinstance(input_shape[0], int)
+    maps = tuple(torch.empty(1, *shape, device='meta') for shape in ([input_shape] if single else input_shape))
+    tensors = {name: torch.empty_like(tensor, device='meta')
+               for named in (module.named_parameters(), module.named_buffers()) for name, tensor in named}
+    training = {child: child.training for child in module.modules()}
+    try:
+        for child in training:  # not module.eval(): backbones override train()
+            child.training = False
+        with torch.no_grad():
+            return torch.func.functional_call(module, tensors, (maps[0] if single else maps,))
+    finally:
+        for child, mode in training.items():
+            child.training = mode
+
+
+def output_shapes(backbone: Mapping, input_shape: Shape) -> list[Shape]:
     """Return the shapes (C, H, W) of a backbone's maps, finest first, for one image.
 
     Args:
@@ -29,8 +66,6 @@ def output_shapes(backbone: Mapping, input_shape: Sequence[int]) -> list[tuple[i
     """
     key = f'{tuple(input_shape)} {backbone}'
     if key not in _SHAPES:
-        module = build_on_meta(backbone).eval()
-        with torch.no_grad():
-            outputs = module(torch.empty(1, *input_shape, device='meta'))
+        outputs = run_on_meta(build_on_meta(backbone), tuple(input_shape))
         _SHAPES[key] = [tuple(output.shape[1:]) for output in outputs]
     return list(_SHAPES[key])

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from mmengine.config import ConfigDict
 
@@ -28,9 +28,9 @@ def neck_strides(model: Mapping) -> list[int]:
         model: Model config whose neck has ``num_outs`` (or ``levels``) and perhaps ``start_level``, as mmdet's
             pyramids and ours; any other neck is taken to keep the backbone's strides.
     """
-    neck = model['neck']
+    neck = _listed(model['neck'])[0]  # further ones, as DyHead, keep the strides of the first
     strides = backbone_strides(model['backbone'])[neck.get('start_level', 0):]
-    outputs = neck.get('num_outs') or len(neck.get('levels', strides))
+    outputs = neck.get('num_outs') or _default(neck['type'], ['num_outs']) or len(neck.get('levels', strides))
     while len(strides) < outputs:
         strides.append(strides[-1] * 2)
     return strides[:outputs]
@@ -96,21 +96,21 @@ def _head_strides(head: Mapping) -> Optional[list[int]]:
     for source in (head.get('anchor_generator') or {}, head.get('prior_generator') or {}):
         if 'strides' in source:
             return _sides(source['strides'])
-    for argument in ('strides', 'point_strides'):
-        strides = head[argument] if argument in head else _default(head['type'], argument)
-        if strides is not None:
-            return _sides(strides)
-    return None
+    arguments = ('strides', 'point_strides')
+    given = [head[argument] for argument in arguments if argument in head]
+    strides = given[0] if given else _default(head['type'], arguments)
+    return None if strides is None else _sides(strides)
 
 
-def _default(head_type: Any, argument: str) -> Optional[Any]:
-    """Return the default of an argument in a head's class or the bases that it passes arguments on to."""
+def _default(name: Any, arguments: Sequence[str]) -> Optional[Any]:
+    """Return the first default of any of the arguments, in a class of that name or the bases that it passes them to."""
     from mmdet.registry import MODELS
-    cls = head_type if isinstance(head_type, type) else MODELS.get(head_type)
+    cls = name if isinstance(name, type) else MODELS.get(name)
     for base in inspect.getmro(cls) if cls else ():
-        parameter = inspect.signature(base.__init__).parameters.get(argument)
-        if parameter is not None:
-            return None if parameter.default is inspect.Parameter.empty else parameter.default
+        parameters = inspect.signature(base.__init__).parameters
+        found = [parameters[argument].default for argument in arguments if argument in parameters]
+        if found:
+            return None if found[0] is inspect.Parameter.empty else found[0]
     return None
 
 

@@ -156,8 +156,9 @@ class MergingCellSpace(Space):
         detector.check(self.supernet(model))
 
     def _with_neck(self, model: Mapping, neck: dict) -> ConfigDict:
-        if not model.get('neck'):
-            raise ValueError('MergingCellSpace replaces the neck of a detector, and this model config has none')
+        if not isinstance(model.get('neck'), Mapping):
+            raise ValueError(f'MergingCellSpace replaces the one neck of a detector, and in this model config neck is '
+                             f'{model.get("neck")}')
         strides = detector.backbone_strides(model['backbone'])
         finest = 2 ** self.levels[0]
         if finest not in strides:

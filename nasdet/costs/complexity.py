@@ -1,0 +1,124 @@
+"""Multiply-adds and parameters, counted on the meta device: no memory, no arithmetic."""
+
+from typing import Mapping, Optional, Sequence, Union
+
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from nasdet.costs.base import Cost
+from nasdet.genotype import Genotype
+from nasdet.models.meta import build_on_meta, output_shapes, run_on_meta
+from nasdet.registry import COSTS
+from nasdet.spaces.base import Space
+
+Shape = tuple[int, int, int]
+PER_OUTPUT = (F.conv1d, F.conv2d, F.conv3d, F.linear)       # one weight filter for each element of the output
+PER_INPUT = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+SCOPES = ('neck', 'backbone', 'model')
+
+
+def count(module: nn.Module, input_shape: Union[Shape, Sequence[Shape]]) -> dict[str, int]:
+    """Count what a network computes for one image, and its parameters.
+
+    Multiply-adds of convolutions, transposed ones too, and linear layers count, each time that one runs (a head shared
+    by the levels of a pyramid: at every level); biases, normalisation, pooling and resampling do not. The module runs
+    in evaluation mode and is left as it was.
+
+    Args:
+        module: Any network that takes one batch of images, or a tuple of maps.
+        input_shape: (C, H, W) of an image, or a list of them, one a map.
+
+    Returns:
+        ``macs``, and ``params``: all parameters, shared and frozen ones once.
+    """
+    counter = _Counter()
+    with counter:
+        run_on_meta(module, input_shape)
+    return dict(macs=counter.macs, params=_parameters(module))
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class _Counter(TorchFunctionMode):
+    """Sees every call of a torch function, and adds up the multiply-adds of those that have weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.macs = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func in PER_OUTPUT + PER_INPUT:
+            weight = args[1] if len(args) > 1 else kwargs['weight']
+            source = args[0] if args else kwargs['input']
+            elements = result.numel() if func in PER_OUTPUT else source.numel()
+            self.macs += elements * weight[0].numel()
+        return result
+
+
+@COSTS.register_module()
+class Macs(Cost):
+    """Multiply-adds of one image through a part of the detector, as :func:`count` counts them.
+
+    Args:
+        space: The space that applies genotypes.
+        model: The detector's model config.
+        limit: The largest number allowed; None only reports.
+        scope: ``'neck'``, ``'backbone'`` or ``'model'`` (backbone, neck and dense head).
+        input_shape: (C, H, W) of the image, whatever the scope.
+    """
+
+    unit = 'MACs'
+
+    def __init__(self, space: Space, model: Optional[Mapping] = None, limit: Optional[float] = None,
+                 scope: str = 'model', input_shape: Sequence[int] = (3, 640, 640)):
+        super().__init__(space, model, limit, scope)
+        self.input_shape = tuple(input_shape)
+        _check_scope(scope, model)
+        if scope == 'model' and 'roi_head' in model:
+            raise ValueError("Macs(scope='model') would depend on the image's proposals in a two-stage detector: count "
+                             "scope='neck' or scope='backbone'")
+
+    def __call__(self, genotype: Genotype) -> float:
+        """Return the multiply-adds."""
+        model = self.space.apply(genotype, self.model)
+        shape = output_shapes(model['backbone'], self.input_shape) if self.scope == 'neck' else self.input_shape
+        return float(count(_build(model, self.scope), shape)['macs'])
+
+
+@COSTS.register_module()
+class Params(Cost):
+    """All parameters of a part of the detector, frozen ones too, shared ones once.
+
+    Args:
+        space: The space that applies genotypes.
+        model: The detector's model config.
+        limit: The largest number allowed; None only reports.
+        scope: ``'neck'``, ``'backbone'`` or ``'model'``.
+    """
+
+    unit = 'parameters'
+
+    def __init__(self, space: Space, model: Optional[Mapping] = None, limit: Optional[float] = None,
+                 scope: str = 'model'):
+        super().__init__(space, model, limit, scope)
+        _check_scope(scope, model)
+
+    def __call__(self, genotype: Genotype) -> float:
+        """Return the number of parameters."""
+        return float(_parameters(_build(self.space.apply(genotype, self.model), self.scope)))
+
+
+def _check_scope(scope: str, model: Optional[Mapping]) -> None:
+    if scope not in SCOPES:
+        raise ValueError(f'the scope of a cost is one of {SCOPES}, not {scope!r}')
+    if not model:
+        raise ValueError('this cost counts a network, and the config has no model')
+
+
+def _build(model: Mapping, scope: str) -> nn.Module:
+    return build_on_meta(model if scope == 'model' else model[scope])

@@ -1,0 +1,56 @@
+"""Every entry of the zoo: it loads, builds, runs and costs what it says."""
+
+import json
+
+import pytest
+import torch
+
+from nasdet import zoo
+from nasdet.costs import count
+from nasdet.genotype import Genotype
+from nasdet.models.layers.merging import read_cells
+
+R50_AT_640 = [(256, 160, 160), (512, 80, 80), (1024, 40, 40), (2048, 20, 20)]
+NECKS = ['fpn', 'nas_fpn', 'nas_fpn_mmdet', 'no_fusion', 'pafpn']
+
+
+def test_names():
+    assert set(NECKS) <= set(zoo.names()) and zoo.names() == sorted(zoo.names())
+
+
+@pytest.mark.parametrize('name', zoo.names())
+def test_entry_round_trips_and_says_where_it_is_from(name):
+    genotype, entry = zoo.load(name), zoo.entry(name)
+    assert Genotype.from_json(genotype.to_json()) == genotype
+    assert entry['source'] and entry['title'] and 'published' in entry
+    assert json.loads(genotype.to_json())['value'] == entry['value']
+
+
+@pytest.mark.parametrize('name', NECKS)
+def test_exact_figures(name):
+    exact = zoo.entry(name)['exact']
+    with torch.device('meta'):
+        network = zoo.build(name)
+    assert count(network, R50_AT_640) == dict(macs=exact['macs'], params=exact['params'])
+
+
+@pytest.mark.parametrize('name', NECKS)
+def test_builds_and_runs(name):
+    network = zoo.build(name, in_channels=[2, 4, 8, 16], out_channels=4, stack_times=2)
+    outputs = network([torch.randn(2, c, s, s) for c, s in zip((2, 4, 8, 16), (64, 32, 16, 8), strict=True)])
+    assert [tuple(out.shape) for out in outputs] == [(2, 4, s, s) for s in (32, 16, 8, 4, 2)]
+
+
+def test_a_neck_takes_a_name():
+    network = zoo.build('fpn', in_channels=[2, 4, 8, 16], out_channels=4, genotype='pafpn')
+    assert network.cells == read_cells(zoo.load('pafpn').plain())
+
+
+def test_both_dialects_hold_the_same_cells():
+    paper, mmdet = zoo.load('nas_fpn').plain(), zoo.load('nas_fpn_mmdet').plain()
+    assert paper['cells'] == mmdet['cells'] and paper['gp_mode'] != mmdet['gp_mode']
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(ValueError, match="no 'nasfpn': did you mean 'nas_fpn'"):
+        zoo.load('nasfpn')
