@@ -1,1 +1,8 @@
+"""Searchers: what to try next."""
 
+from nasdet.searchers.base import Searcher
+from nasdet.searchers.evolution import EvolutionSearcher
+from nasdet.searchers.random import RandomSearcher
+from nasdet.searchers.reinforce import ReinforceSearcher
+
+__all__ = ['EvolutionSearcher', 'RandomSearcher', 'ReinforceSearcher', 'Searcher']

@@ -8,6 +8,7 @@ import numpy as np
 from nasdet.protocol import Proposal, Result
 from nasdet.spaces.base import Space
 
+
 class Searcher(ABC):
     """Proposes what to try next.
 

@@ -1,0 +1,113 @@
+"""Ageing evolution, over any space.
+
+Real, Aggarwal, Huang, Le, "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019,
+arXiv:1802.01548, section "Evolutionary algorithm".
+"""
+
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from nasdet.genotype import Genotype
+from nasdet.protocol import Proposal, Result
+from nasdet.registry import SEARCHERS
+from nasdet.searchers.base import Searcher
+from nasdet.spaces.base import Space
+
+REMOVALS = ('oldest', 'worst')
+
+
+class Individual(NamedTuple):
+    """A member of the population."""
+
+    trial: int
+    genotype: Genotype
+    reward: float
+
+
+@SEARCHERS.register_module()
+class EvolutionSearcher(Searcher):
+    """Breeds the winner of a tournament; the child pushes the oldest individual out.
+
+    Random draws are proposed until the population is full. An individual enters when its result arrives, which is
+    its age too; failed and refused children never enter. Any number of children may be in flight.
+
+    Args:
+        space: The space searched.
+        population: Number of individuals alive, P in the paper.
+        sample: Size of a tournament, S in the paper: drawn uniformly, with replacement.
+        removal: Who makes room for a child: ``'oldest'`` (ageing evolution) or ``'worst'`` (the paper's non-ageing
+            control: the worst of the tournament that bred the child).
+        rate: Probability to re-draw each decision in a mutation; None re-draws exactly one.
+        crossover: Probability that a child takes its decisions from the winners of two tournaments, and is mutated
+            only where it equals one of them.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(self, space: Space, population: int = 100, sample: int = 25, removal: str = 'oldest',
+                 rate: Optional[float] = None, crossover: float = 0.0):
+        super().__init__(space)
+        if population < 1 or sample < 1:
+            raise ValueError(f'population and sample must be at least 1, not {population} and {sample}')
+        if removal not in REMOVALS:
+            raise ValueError(f'removal must be one of {REMOVALS}, not {removal!r}')
+        self.size = population
+        self.sample = sample
+        self.removal = removal
+        self.rate = rate
+        self.crossover = crossover
+        self.population: list[Individual] = []      # oldest first
+
+    def ask(self, trial: int, rng: np.random.Generator) -> Optional[Proposal]:
+        """Return a random draw while the population is not full, then the child of a tournament."""
+        if len(self.population) < self.size:
+            tokens = self.space.draw(rng)
+            return Proposal(self.space.decode(tokens), tokens)
+        tournament = self._tournament(rng)
+        parents = [tournament[0]]
+        if rng.random() < self.crossover:
+            parents.append(self._tournament(rng)[0])
+        child = self._breed([parent.genotype for parent in parents], rng)
+        meta = dict(parents=[parent.trial for parent in parents], worst=tournament[-1].trial)
+        return Proposal(child, self.space.encode(child), meta=meta)
+
+    def tell(self, trial: int, proposal: Proposal, result: Result) -> None:
+        """Let a child that was scored enter the population, and one individual leave a full one."""
+        if result.status != 'ok':
+            return
+        self.population.append(Individual(trial, proposal.genotype, result.reward))
+        if len(self.population) > self.size:
+            self.population.remove(self._leaving(proposal))
+
+    def state_dict(self) -> dict:
+        """Return the population, oldest first."""
+        return dict(population=[[trial, genotype.to_json(), reward] for trial, genotype, reward in self.population])
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take a state that :meth:`state_dict` returned."""
+        self.population = [Individual(trial, Genotype.from_json(genotype), reward)
+                           for trial, genotype, reward in state['population']]
+
+    def _tournament(self, rng: np.random.Generator) -> list[Individual]:
+        """Return a sample of the population, best first; of equal rewards the earlier trial is better."""
+        drawn = [self.population[i] for i in rng.integers(len(self.population), size=self.sample)]
+        return sorted(drawn, key=_rank)
+
+    def _breed(self, parents: list[Genotype], rng: np.random.Generator) -> Genotype:
+        if len(parents) == 2:
+            child = self.space.crossover(*parents, rng)
+            if self.space.key(child) not in {self.space.key(parent) for parent in parents}:
+                return child
+        return self.space.mutate(parents[0], rng, self.rate)
+
+    def _leaving(self, child: Proposal) -> Individual:
+        if self.removal == 'oldest':
+            return self.population[0]
+        worst = [member for member in self.population if member.trial == child.meta.get('worst')]
+        return worst[0] if worst else max(self.population, key=_rank)   # it may have left while the child was trained
+
+
+def _rank(individual: Individual) -> tuple[float, int]:
+    return -individual.reward, individual.trial
