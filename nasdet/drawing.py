@@ -6,13 +6,13 @@ from typing import Optional, Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from nasdet.spaces.base import Graph
 
-INK, FAINT, SEARCHED, CONTROL, FAILED = '#1c2733', '#c9d1d9', '#1f6fb2', '#d9822b', '#b3261e'
+INK, EDGE, FAINT, SEARCHED, CONTROL, FAILED = '#1c2733', '#57606a', '#c9d1d9', '#1f6fb2', '#d9822b', '#b3261e'
 KINDS = ('#d7e8f7', '#fbe3c8', '#dcefdc', '#eadff5', '#f8dede', '#e6e6e6')
 STYLE = {'font.size': 10, 'text.color': INK, 'axes.labelcolor': INK, 'axes.edgecolor': '#8b949e', 'xtick.color': INK,
          'ytick.color': INK, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
@@ -113,11 +113,11 @@ def draw_graph(graph: Graph) -> bytes:
     step = max(COLUMN, width + 0.55)
     centres = {name: (column * step, row * ROW) for name, (column, row) in places.items()}
     xs, ys = _columns(centres.values())
-    left, right, low, high = min(xs) - width / 2, max(xs) + width / 2, min(ys) - ROW / 2, max(ys) + ROW / 2
+    left, right, low, high = min(xs) - width / 2, max(xs) + width / 2, min(ys) - 0.75 * ROW, max(ys) + 0.75 * ROW
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(right - left + 0.3, high - low + 0.4))
+        figure = Figure(figsize=(right - left + 0.3, high - low))
         axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(left - 0.15, right + 0.15), ylim=(low - 0.2, high + 0.2))
+        axes.set(xlim=(left - 0.15, right + 0.15), ylim=(low, high))
         axes.axis('off')
         for y in sorted(set(ys)):
             axes.plot([left, right], [y, y], color=FAINT, linewidth=0.8, linestyle=':', zorder=0)
@@ -145,12 +145,16 @@ def place(graph: Graph) -> dict:
 
 
 def _draw_nodes(axes, graph: Graph, centres: dict, labels: dict, width: float) -> None:
-    kinds = list(dict.fromkeys(node.get('kind', '') for node in graph.nodes))
+    kinds = dict.fromkeys(node.get('kind', '') for node in graph.nodes)
+    colors = {kind: KINDS[index % len(KINDS)] for index, kind in enumerate(kinds)}
+    if len(colors) > 1:
+        axes.legend([Patch(facecolor=color, edgecolor=EDGE) for color in colors.values()], colors.keys(), ncols=6,
+                    loc='upper left', borderaxespad=0.2)
     for node in graph.nodes:
         x, y = centres[node['id']]
-        face = KINDS[kinds.index(node.get('kind', '')) % len(KINDS)]
+        face = colors[node.get('kind', '')]
         axes.add_patch(FancyBboxPatch((x - width / 2 + 0.06, y - 0.16), width - 0.12, 0.32, zorder=3, facecolor=face,
-                                      edgecolor='#57606a', boxstyle='round,pad=0.06,rounding_size=0.1'))
+                                      edgecolor=EDGE, boxstyle='round,pad=0.06,rounding_size=0.1'))
         axes.text(x, y, labels[node['id']], ha='center', va='center', zorder=4)
 
 
@@ -167,16 +171,16 @@ def _draw_edge(axes, centres: dict, source, target, label: str, width: float) ->
         start, end = (x0, y0 + up), (x1, y1 - up)
         controls = (x0, y0 + 2 * up), (x1, y1 - 2 * up)
     curve = Path([start, *controls, end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
-    axes.add_patch(FancyArrowPatch(path=curve, arrowstyle='-|>', mutation_scale=9, color='#57606a', linewidth=1,
+    axes.add_patch(FancyArrowPatch(path=curve, arrowstyle='-|>', mutation_scale=9, color=EDGE, linewidth=1,
                                    shrinkA=0, shrinkB=0, zorder=1))
     if label:
         x, y = ((a + 3 * b + 3 * c + d) / 8 for a, b, c, d in zip(start, *controls, end, strict=True))
-        axes.text(x, y, label, fontsize=7.5, ha='center', va='center', color='#57606a', zorder=2,
+        axes.text(x, y, label, fontsize=7.5, ha='center', va='center', color=EDGE, zorder=2,
                   bbox=dict(facecolor='white', edgecolor='none', pad=0.8, alpha=0.85))
 
 
 def _legend(axes) -> None:
-    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=4, borderpad=0.2)
+    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=2, borderpad=0.2)
 
 
 def _columns(pairs) -> tuple[list, list]:

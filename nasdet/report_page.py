@@ -104,8 +104,7 @@ def _counts(record: Record) -> str:
     items.append(f'<li><b>{record.lost}</b>lost attempts</li>')
     if record.interrupted:
         items.append(f'<li><b>{record.interrupted}</b>attempts cut off with the search</li>')
-    hours = sum(record.seconds.values()) / 3600
-    items.append(f'<li><b>{hours:.3g} h</b>evaluation time, all attempts</li>')
+    items.append(f'<li><b>{duration(sum(record.seconds.values()))}</b>evaluation time, all attempts</li>')
     return f'<ul class="facts">{"".join(items)}</ul>\n'
 
 
@@ -118,8 +117,8 @@ def _best(report: Report) -> str:
     genotype = escape(best.proposal.genotype.to_json())
     return (f'<h2>Best so far</h2>\n<p><b>{_reward(best)}</b> {escape(report.reward_name)}: trial {best.trial}, key '
             f'<code>{best.key}</code>{escape(costs)}. It is the best of {len(ranking)} architectures looked at on the '
-            f'same data, one evaluation each, and so looks better than it is; <code>nasdet confirm</code> measures it '
-            f'on the test split.</p>\n<details><summary>genotype</summary><pre>{genotype}</pre></details>\n')
+            f'same data, one evaluation each, so its reward is likely too high; <code>nasdet confirm</code> measures '
+            f'it on the test split.</p>\n<details><summary>genotype</summary><pre>{genotype}</pre></details>\n')
 
 
 def _curve(report: Report, pictures: dict) -> str:
@@ -160,7 +159,12 @@ def _architecture(report: Report, pictures: dict) -> str:
 def _confirmation(report: Report) -> str:
     if not report.confirmation:
         return ''
-    return f'<h2>Confirmation on the test split</h2>\n<pre>{escape(report.confirmation)}</pre>\n'
+    lines = [line for line in report.confirmation.splitlines() if line and not line.startswith('#')]
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines if line.startswith('| ')]
+    rows = [row for row in rows if not set(''.join(row)) <= {'-'}]
+    cells = ''.join(f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>' for row in rows)
+    words = ''.join(f'<p>{escape(line)}</p>\n' for line in lines if not line.startswith('|'))
+    return f'<h2>Confirmation on the test split</h2>\n<div class="wide"><table>{cells}</table></div>\n{words}'
 
 
 def _top(report: Report) -> str:
@@ -210,6 +214,14 @@ def quantity(value: float, unit: str) -> str:
         if abs(value) >= size:
             return f'{value / size:.4g} {prefix} {unit}'.strip()
     return f'{value:.4g} {unit}'.strip()
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in the unit in which a person would say them: '12 s', '3.5 min', '2.1 h'."""
+    for size, unit in ((3600, 'h'), (60, 'min')):
+        if seconds >= size:
+            return f'{seconds / size:.1f} {unit}'
+    return f'{seconds:.3g} s'
 
 
 def _image(svg: bytes, description: str) -> str:

@@ -13,7 +13,7 @@ from nasdet.history import EVALUATED, REFUSED, History, Trial
 from nasdet.protocol import Proposal, Result
 from nasdet.record import read_record
 from nasdet.report import draw, read_report, write_report
-from nasdet.report_page import compare, quantity
+from nasdet.report_page import compare, duration, quantity
 from nasdet.spaces.base import Graph
 from tests.toys import ToySpace
 
@@ -199,3 +199,17 @@ def test_nodes_stand_right_of_what_they_read_or_where_the_space_says():
 
 def test_quantities_carry_prefix_and_unit():
     assert [quantity(12.3e9, 'MACs'), quantity(999, ''), quantity(1500, 'ms')] == ['12.3 G MACs', '999', '1.5 k ms']
+
+
+def test_durations_are_said_as_a_person_would():
+    assert [duration(12.34), duration(210), duration(7560)] == ['12.3 s', '3.5 min', '2.1 h']
+
+
+def test_a_confirmation_is_shown_as_a_table(searched):
+    (searched / 'confirm').mkdir()
+    text = '# Confirmation\n\n| a | b |\n| - | - |\n| <x> | 1 |\n\nNo evidence.\n'
+    (searched / 'confirm' / 'README.md').write_text(text)
+    page = Page(write_report(searched).read_text())
+    assert 'Confirmation on the test split' in page.text and 'No evidence.' in page.text
+    assert '<td>&lt;x&gt;</td><td>1</td>' in (searched / 'report.html').read_text()
+    assert '# Confirmation' not in page.text and not page.stack
