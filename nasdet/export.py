@@ -63,7 +63,7 @@ def plain_config(config: Config, space, genotype: Genotype) -> Config:
         A config in which ``custom_imports`` names ``nasdet.models`` and otherwise what the user's own config named.
     """
     plain = Config(config.to_dict())
-    del plain['search']
+    plain.pop('search')
     plain.model = space.apply(genotype, plain.model)
     imports = list(plain.get('custom_imports', {}).get('imports', []))
     kept = [name for name in imports if not name.startswith('nasdet.')]

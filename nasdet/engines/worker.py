@@ -22,4 +22,5 @@ def build_estimator(work_dir: str) -> Estimator:
     config = Config.fromfile(str(Path(work_dir) / CONFIG))
     search = config.pop('search')
     space = build(SPACES, search.space)
-    return build(ESTIMATORS, search.estimator, space=space, config=config, work_dir=work_dir)
+    return build(ESTIMATORS, search.estimator, space=space, config=config,
+                 work_dir=search.get('shared_dir', work_dir))
