@@ -1,0 +1,164 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner
+
+from nasdet.errors import SearchError
+from nasdet.estimators import SupernetEstimator
+from nasdet.protocol import Budget
+from nasdet.training import ProgressHook
+from nasdet.training.subset import innermost
+
+SMALL = dict(epochs=2, recalibration_images=9, batch_size=4)
+
+
+@pytest.fixture(scope='module')
+def trained(prepared, tmp_path_factory):
+    """The work dir of a trained supernet, its space and its config."""
+    from nasdet.spaces import MergingCellSpace
+    space = MergingCellSpace(num_cells=6, neck=dict(out_channels=8, stack_times=1))
+    work_dir = tmp_path_factory.mktemp('search')
+    SupernetEstimator(space, prepared, work_dir, **SMALL).prepare()
+    return work_dir
+
+
+@pytest.fixture
+def estimator(space, config, trained):
+    estimator = SupernetEstimator(space, config, trained, **SMALL)
+    estimator.prepare()
+    estimator.setup()
+    return estimator
+
+
+def genotypes(space, number):
+    return [space.sample(np.random.default_rng(seed)) for seed in range(number)]
+
+
+def state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_training_leaves_weights_and_is_not_repeated(space, config, trained):
+    assert sorted(path.name for path in (trained / 'supernet').iterdir()) == ['log.txt', 'weights.pth']
+    changed = (trained / 'supernet' / 'weights.pth').stat().st_mtime_ns
+    SupernetEstimator(space, config, trained, **SMALL).prepare()
+    assert (trained / 'supernet' / 'weights.pth').stat().st_mtime_ns == changed
+
+
+def test_a_killed_training_goes_on(space, config, trained, tmp_path, monkeypatch):
+    class Kill(ProgressHook):
+        def before_train_epoch(self, runner):
+            if runner.epoch == 1:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr('nasdet.estimators.supernet.ProgressHook', Kill)
+        with pytest.raises(KeyboardInterrupt):
+            SupernetEstimator(space, config, tmp_path, **SMALL).prepare()
+    assert (tmp_path / 'supernet' / 'epoch_1.pth').exists()
+    resumed = SupernetEstimator(space, config, tmp_path, **SMALL)
+    resumed.prepare()
+    assert 'resumed epoch: 1' in (tmp_path / 'supernet' / 'log.txt').read_text()
+    first, second = (torch.load(folder / 'supernet' / 'weights.pth', weights_only=True)['state_dict']
+                     for folder in (trained, tmp_path))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_scores_are_repeatable_in_any_order_and_change_nothing(space, estimator, tmp_path):
+    before = state(estimator.scorer.model)
+    candidates = genotypes(space, 3)
+    forward = [estimator.evaluate(genotype, Budget(), seed=0, folder=tmp_path) for genotype in candidates]
+    backward = [estimator.evaluate(genotype, Budget(), seed=1) for genotype in reversed(candidates)]
+    assert [score.metrics for score in forward] == [score.metrics for score in reversed(backward)]
+    after = state(estimator.scorer.model)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not estimator.scorer.model.training
+    assert forward[0].cost['images'] == 12 and forward[0].fidelity['recalibration_images'] == 9
+    MODELS.build(Config.fromfile(str(tmp_path / 'config.py')).model)
+
+
+def detections(model, config):
+    """Boxes and scores of a plain detector on search-val."""
+    loader = copy.deepcopy(config.val_dataloader)
+    samples = []
+    with torch.inference_mode():
+        for batch in Runner.build_dataloader(loader):
+            samples += [sample.pred_instances for sample in model.eval().test_step(batch)]
+    return torch.cat([torch.cat([found.bboxes, found.scores[:, None]], 1) for found in samples])
+
+
+def test_exported_weights_give_the_scored_detector(space, config, trained, estimator, tmp_path):
+    genotype = genotypes(space, 1)[0]
+    fresh = SupernetEstimator(space, config, trained, **SMALL)      # as the driver has it: never set up
+    assert fresh.weights(genotype, None, tmp_path / 'weights.pth')
+    detector = MODELS.build(space.apply(genotype, config.model))
+    detector.load_state_dict(torch.load(tmp_path / 'weights.pth', weights_only=True)['state_dict'], strict=True)
+
+    evaluator = Evaluator(config.val_evaluator)
+    evaluator.dataset_meta = estimator.evaluator.dataset_meta
+    for batch in Runner.build_dataloader(copy.deepcopy(config.val_dataloader)):
+        with torch.inference_mode():
+            evaluator.process(detector.eval().test_step(batch), batch)
+    expected = estimator.evaluate(genotype, Budget(), seed=0).metrics
+    assert evaluator.evaluate(12) == pytest.approx(expected, abs=1e-4)
+    with estimator._on_path(genotype):
+        found = torch.cat([torch.cat([sample.pred_instances.bboxes, sample.pred_instances.scores[:, None]], 1)
+                           for batch in estimator._batches(None) for sample in estimator.scorer.run(batch, 'predict')])
+    torch.testing.assert_close(found, detections(detector, config), rtol=1e-3, atol=1e-3)
+
+
+def test_kept_maps_kept_pictures_and_read_pictures_score_alike(space, config, trained, estimator):
+    genotype = genotypes(space, 1)[0]
+    maps = estimator._batches(None)
+    assert 'maps' in maps[0]
+    map_bytes = sum(tensor.nbytes for batch in maps for tensor in batch['maps'])
+    reference = estimator.evaluate(genotype, Budget(), seed=0).metrics
+    for megabytes in ((map_bytes - 1) / 2 ** 20, 1e-6):
+        other = SupernetEstimator(space, config, trained, cache_megabytes=megabytes, **SMALL)
+        other.setup()
+        assert isinstance(other._batches(None), list) == (megabytes > 1e-3)
+        assert other.evaluate(genotype, Budget(), seed=0).metrics == pytest.approx(reference, abs=1e-6)
+
+
+def test_recalibration_is_of_the_path_and_of_neck_and_head_only(space, estimator):
+    model = estimator.scorer.model
+    before = state(model)
+    with estimator._on_path(genotypes(space, 1)[0]):
+        inside = state(model)
+    changed = {name for name in before if not torch.equal(before[name], inside[name])}
+    assert changed and not [name for name in changed if name.startswith('backbone')]
+    assert all(name.endswith(('running_mean', 'running_var', 'num_batches_tracked')) for name in changed)
+    norms = [name for name in before if name.startswith('neck.stacks') and name.endswith('running_mean')]
+    assert 0 < len(changed & set(norms)) < len(norms)
+
+
+def test_images_of_the_budget_and_of_the_calibration(space, config, estimator):
+    assert estimator.evaluate(genotypes(space, 1)[0], Budget(images=5), seed=0).cost['images'] == 5
+    calibrated = [sample.img_id for batch in estimator._calibration for sample in batch['data_samples']]
+    assert len(calibrated) == 8     # of nine, whose last would have been a batch of one
+    assert innermost(config.train_dataloader.dataset).ann_file != innermost(config.val_dataloader.dataset).ann_file
+    with pytest.raises(ValueError, match='trained with, not'):
+        estimator.evaluate(genotypes(space, 1)[0], Budget(epochs=3), seed=0)
+
+
+def test_mixed_precision_is_close(space, config, trained, estimator):
+    genotype = genotypes(space, 1)[0]
+    other = SupernetEstimator(space, config, trained, amp=True, **SMALL)
+    other.setup()
+    half = other.evaluate(genotype, Budget(), seed=0).metrics
+    assert half == pytest.approx(estimator.evaluate(genotype, Budget(), seed=0).metrics, abs=0.05)
+    assert other.fingerprint != estimator.fingerprint
+
+
+def test_a_checkpoint_of_ones_own(space, config, trained, tmp_path):
+    weights = trained / 'supernet' / 'weights.pth'
+    given = SupernetEstimator(space, config, tmp_path, checkpoint=str(weights), **SMALL)
+    given.prepare()
+    assert given.fingerprint == SupernetEstimator(space, config, trained, **SMALL).fingerprint
+    with pytest.raises(SearchError, match='no supernet checkpoint'):
+        SupernetEstimator(space, config, tmp_path, checkpoint=str(tmp_path / 'no.pth'), **SMALL).prepare()
