@@ -305,6 +305,7 @@ def test_a_training_that_breaks_is_told_with_its_end(digits):
     config.optim_wrapper.optimizer.lr = 1e30
     (digits / 'config.py').write_text(config.pretty_text)
     args = SimpleNamespace(work_dir=str(digits), top_k=1, seeds=1, epochs=2, baselines=None)
-    with pytest.raises(SearchError, match='detector, seed 0: the training ended with status 1(.|\\n)*the loss is not finite'):
+    words = r'detector, seed 0: the training ended with status 1(.|\n)*the loss is not finite'
+    with pytest.raises(SearchError, match=words):
         main(args)
     assert read_rows(digits / 'confirm' / 'results.csv') == []
