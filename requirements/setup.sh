@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environment that every make target runs in.
 #
-#   requirements/setup.sh FOLDER    make it there, or finish or bring up to date what is there; at once where nothing is to do
+#   requirements/setup.sh FOLDER    make it there, finish it or bring it up to date; at once where nothing is to do
 #   requirements/setup.sh --key     print the key that an environment made from these files, here and now, would have
 #
 # PYTHON=... chooses the interpreter. Nothing but FOLDER, nasdet/.mim and pip's cache is written to.
@@ -28,7 +28,7 @@ find_python() {
     for candidate in python3 python3.12 python3.11 python3.10; do
         if supported "$candidate"; then echo "$candidate"; return; fi
     done
-    fail "no Python 3.10, 3.11 or 3.12 found: apt-get install python3 python3-venv python3-dev, or give PYTHON=/path/to/python3"
+    fail "no Python 3.10, 3.11 or 3.12 found: apt-get install python3 python3-venv python3-dev, or give PYTHON=/path"
 }
 
 check_tools() {
@@ -69,10 +69,11 @@ key_of() {
 heartbeat() {
     local title=$1 started=$SECONDS progress elapsed
     while sleep "$heartbeat_seconds" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
-        progress=$(tail -c 20000 "$log" | tr '\r' '\n' | grep -oE '^ *\[[0-9]+/[0-9]+\]|^ *(Downloading|Building|Installing)[^(]*' \
-            | tail -n 1 | cut -c 1-70) || progress=
+        progress=$(tail -c 20000 "$log" | tr '\r' '\n' \
+            | grep -oE '\[[0-9]+/[0-9]+\]|(Downloading|Building) [^ ]+|Installing' | tail -n 1) || progress=
+        if [[ $progress == Installing ]]; then progress="unpacking, $(du -sh "$venv" 2>/dev/null | cut -f 1) so far"; fi
         elapsed=$((SECONDS - started))
-        printf 'set-up: %s, %d:%02d min %s\n' "$title" $((elapsed / 60)) $((elapsed % 60)) "$progress"
+        printf 'set-up: %s, %d:%02d min  %s\n' "$title" $((elapsed / 60)) $((elapsed % 60)) "$progress"
     done
 }
 
@@ -153,7 +154,7 @@ check_disk() {
     fi
 }
 
-# The console command and the configs of this checkout; an environment may be shared by several checkouts, one at a time.
+# The console command and the configs of this checkout. Several checkouts may share an environment, one at a time.
 link_checkout() {
     local state link=$stamps/checkout
     state="$root $(cat "$root/setup.py" "$root/nasdet/version.py" | sha256sum)"
@@ -203,18 +204,23 @@ make_environment() {
     say "$venv is ready; $hardware"
 }
 
-find_hardware
-if [[ ${1:-} == --key ]]; then
-    python=$(find_python)
-    key_of "$python"
-    exit
-fi
-[[ $# == 1 ]] || fail "usage: requirements/setup.sh FOLDER"
-venv=$(realpath -m "$1")
-if [[ -e $venv && ! -e $venv/.nasdet && -n $(ls -A "$venv") ]]; then
-    fail "$venv is not empty and not an environment that this script made: choose another place with VENV=/path"
-fi
-python=$venv/bin/python
-if ! supported "$python"; then python=$(find_python); fi
-stamps=$venv/.nasdet/$(key_of "$python")
-make_environment
+main() {
+    find_hardware
+    if [[ ${1:-} == --key ]]; then
+        python=$(find_python)
+        key_of "$python"
+        exit
+    fi
+    [[ $# == 1 ]] || fail "usage: requirements/setup.sh FOLDER"
+    venv=$(realpath -m "$1")
+    if [[ -e $venv && ! -e $venv/.nasdet && -n $(ls -A "$venv") ]]; then
+        fail "$venv is not empty and not an environment that this script made: choose another place with VENV=/path"
+    fi
+    python=$venv/bin/python
+    if ! supported "$python"; then python=$(find_python); fi
+    stamps=$venv/.nasdet/$(key_of "$python")
+    make_environment
+}
+
+# One line, so that the shell has read all of this file before it starts.
+main "$@"; exit
