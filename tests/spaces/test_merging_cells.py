@@ -11,6 +11,7 @@ from nasdet import zoo
 from nasdet.genotype import Genotype
 from nasdet.models.layers.merging import Cell, read_cells, run_cells
 from nasdet.spaces.merging_cells import MergingCellSpace
+from nasdet.testing import check_space
 
 SPACE = MergingCellSpace()
 
@@ -76,7 +77,8 @@ def pixels(genotype, space, weights):
     """Outputs of a network whose cells carry weights by what they merge, not by their place."""
     cells = read_cells(genotype.plain())
     torch.manual_seed(0)
-    features = [torch.randn(1, 3, 2 ** (9 - level), 2 ** (9 - level), dtype=torch.float64) for level in space.levels]
+    sides = [2 ** (space.levels[-1] - level + 1) for level in space.levels]
+    features = [torch.randn(1, 3, side, side, dtype=torch.float64) for side in sides]
     named = [f'P{level}' for level in space.levels]
     convs = []
     for cell in cells:
@@ -216,3 +218,9 @@ def test_refuses_genotypes_of_other_spaces():
             SPACE.check(genotype)
     with pytest.raises(ValueError, match=r"cell0.op is 'gp', but this space allows \['sum'\]"):
         MergingCellSpace(ops=('sum',)).check(zoo.load('nas_fpn'))
+
+
+@pytest.mark.parametrize('settings', [{}, dict(num_cells=5), dict(num_cells=4, levels=(3, 4)),
+                                      dict(gp_mode='mmdet', top='conv_pool')])
+def test_conforms(settings):
+    check_space(MergingCellSpace(**settings), np.random.default_rng(0), samples=3)
