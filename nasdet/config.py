@@ -24,13 +24,16 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
         of networks of its own, so stock tools would warn about the name.
 
     Raises:
-        SearchError: No such file, of the config itself or of a base.
+        SearchError: No such file, of the config itself or of a base, or a module that it imports.
     """
     MODULE2PACKAGE[SCOPE] = SCOPE       # mmengine's table of packages is closed; this is our one entry
     try:
         config = Config.fromfile(str(_path(name)))
     except FileNotFoundError as error:
         raise SearchError(f'cannot read the config {name}: {error}') from error
+    except ImportError as error:
+        raise SearchError(f'the config {name} needs a module that cannot be imported: {_first(error)}. The folder of '
+                          f'your own modules must be in PYTHONPATH') from error
     _remove_scope(config._cfg_dict)
     if options:
         config.merge_from_dict(dict(options))
@@ -45,6 +48,13 @@ def _path(name: str) -> Path:
     if spec is None or spec.origin is None:
         raise SearchError(f'cannot read the config {name}: no package {package} is installed')
     return Path(spec.origin).parent / '.mim' / 'configs' / relative
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the error that began a chain: mmengine says which custom import failed, and only the first error why."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _remove_scope(value: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Optional
 import numpy as np
 from mmengine.config import Config
 
+from nasdet.config import load_config
 from nasdet.console import Bar
 from nasdet.dispatch import Dispatcher
 from nasdet.errors import SearchError
@@ -241,9 +242,7 @@ def _log_to(path: Path) -> None:
 def main(args) -> int:
     """Run ``nasdet search CONFIG --work-dir D [--control] [--cfg-options ...]``."""
     from nasdet.report import write_report
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     search = Search.from_cfg(cfg, args.work_dir or str(Path('work_dirs') / Path(args.config).stem))
     best = search.run()
     print(f'best genotype: {best.to_json()}')

@@ -64,3 +64,10 @@ def test_a_missing_base_is_named(tmp_path):
     path.write_text("_base_ = ['gone.py']\n")
     with pytest.raises(SearchError, match='gone.py'):
         load_config(str(path))
+
+
+def test_a_missing_custom_import_is_named(tmp_path):
+    path = tmp_path / 'c.py'
+    path.write_text("custom_imports = dict(imports=['no_such_module'], allow_failed_imports=False)\n")
+    with pytest.raises(SearchError, match="No module named 'no_such_module'.*PYTHONPATH"):
+        load_config(str(path))
