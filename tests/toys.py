@@ -62,7 +62,7 @@ class ToySpace(Space):
                 layers[-1]['width'] = WIDTHS[token]
         if self.choices(tuple(tokens)) is not None:
             raise ValueError(f'ToySpace: {len(tokens)} tokens are not a complete chain')
-        return Genotype('ToySpace', dict(layers=layers))
+        return Genotype(self.name, dict(layers=layers))
 
     def encode(self, genotype: Genotype) -> tuple[int, ...]:
         tokens = []
@@ -76,7 +76,7 @@ class ToySpace(Space):
 
     def canonical(self, genotype: Genotype) -> Genotype:
         layers = sorted(genotype.plain()['layers'], key=lambda layer: layer['op'] != 'id')
-        return Genotype('ToySpace', dict(layers=layers))
+        return Genotype(self.name, dict(layers=layers))
 
     def graph(self, genotype: Genotype) -> Graph:
         layers = genotype.plain()['layers']
@@ -113,7 +113,7 @@ class ToyEstimator(Estimator):
         time.sleep(self.seconds)
         score = planted_score(self.space, genotype, self.goal)
         score += self.noise * float(np.random.default_rng((seed, int(key, 16))).standard_normal())
-        first_op = genotype.value['layers'][0]['op'] if genotype.space == 'ToySpace' else ''
+        first_op = genotype.value['layers'][0]['op'] if 'layers' in genotype.value else ''
         behaviour = self.behaviours.get(key) or self.behaviours.get(first_op) or self.behaviours.get('*')
         if misbehave(behaviour, key, folder):
             score = math.nan
