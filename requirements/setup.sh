@@ -71,7 +71,7 @@ heartbeat() {
     while sleep "$heartbeat_seconds" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
         progress=$(tail -c 20000 "$log" | tr '\r' '\n' \
             | grep -oE '\[[0-9]+/[0-9]+\]|(Downloading|Building) [^ ]+|Installing' | tail -n 1) || progress=
-        if [[ $progress == Installing ]]; then progress="unpacking, $(du -sh "$venv" 2>/dev/null | cut -f 1) so far"; fi
+        if [[ $progress == Installing ]]; then progress="unpacking, $(du -sh --exclude=.nasdet "$venv" 2>/dev/null | cut -f 1) so far"; fi
         elapsed=$((SECONDS - started))
         printf 'set-up: %s, %d:%02d min  %s\n' "$title" $((elapsed / 60)) $((elapsed % 60)) "$progress"
     done
@@ -172,25 +172,25 @@ write_activation() {
     } >"$venv/.nasdet/environment"
 }
 
+announce() {
+    say "making $venv, once: downloads about 4 GB, takes $disk_gb GB, compiles mmcv's operators;" \
+        "about ten minutes for those on 2 cores"
+    say "$hardware"
+    check_tools "$python"
+    check_disk
+}
+
 make_environment() {
     mkdir -p "$venv/.nasdet"
     exec 9>"$venv/.nasdet/lock"
     flock --nonblock 9 || { say "another set-up works in $venv: waiting for it"; flock 9; }
-    if ! "$venv/bin/python" -c '' 2>/dev/null; then
-        check_tools "$python"
-        "$python" -m venv --without-pip "$venv"
-    fi
+    if [[ ! -e $stamps/done ]]; then announce; fi
+    if ! "$venv/bin/python" -c '' 2>/dev/null; then "$python" -m venv --without-pip "$venv"; fi
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     log=$venv/.nasdet/setup.log
-    mkdir -p "$stamps" "$venv/.nasdet/tmp"
     export TMPDIR=$venv/.nasdet/tmp
-    if [[ ! -e $stamps/done ]]; then
-        say "making $venv, once: downloads about 4 GB, takes $disk_gb GB, compiles mmcv's operators;" \
-            "about ten minutes for those on 2 cores"
-        say "$hardware"
-        check_tools "$python"
-        check_disk
-    fi
+    rm -rf "$TMPDIR"
+    mkdir -p "$stamps" "$TMPDIR"
     stage pip "pip and build tools" install_pip
     stage torch "PyTorch" requirements torch
     stage runtime "libraries" requirements runtime
