@@ -1,7 +1,8 @@
 """The five kinds of component, and the one function that builds them from a config dict."""
 
 import difflib
-from typing import Any, Mapping
+from importlib import import_module
+from typing import Any, Mapping, Union
 
 from mmengine.registry import Registry
 
@@ -27,20 +28,24 @@ def build(registry: Registry, cfg: Mapping[str, Any], **context) -> Any:
         The component.
 
     Raises:
-        ValueError: No ``type``, an unknown one (the nearest name is suggested), or wrong arguments.
+        ValueError: No ``type``, an unknown one (the nearest name is suggested, or the import's error shown), or
+            wrong arguments.
     """
     if not isinstance(cfg, Mapping) or 'type' not in cfg:
         raise ValueError(f'a {registry.name} is a dict with a type, e.g. dict(type=...), not {cfg!r}')
     arguments = dict(cfg)
-    kind = arguments.pop('type')
-    cls = kind if isinstance(kind, type) else _find(registry, kind)
+    cls = _find(registry, arguments.pop('type'))
     try:
         return cls(**arguments, **context)
     except TypeError as error:
         raise ValueError(f'{registry.name} {cls.__name__}: {error}') from error
 
 
-def _find(registry: Registry, name: str) -> type:
+def _find(registry: Registry, name: Union[str, type]) -> type:
+    if isinstance(name, type):
+        return name
+    if '.' in name:
+        return _import(registry, name)
     registry.import_from_location()
     cls = registry.get(name)
     if cls is None:
@@ -49,3 +54,12 @@ def _find(registry: Registry, name: str) -> type:
         hint = f'did you mean {near[0]!r}?' if near else f'known: {", ".join(known)}'
         raise ValueError(f'unknown {registry.name} type {name!r}: {hint}')
     return cls
+
+
+def _import(registry: Registry, path: str) -> type:
+    module, _, name = path.rpartition('.')
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f'{registry.name} type {path!r} cannot be imported: {error}. The folder of your own modules '
+                         f'must be in PYTHONPATH') from error
