@@ -65,13 +65,16 @@ key_of() {
     { "$1" -c 'import sys; print(sys.version_info[:2])'; echo "$flavour"; cat "${files[@]}"; } | sha256sum | cut -c 1-16
 }
 
+# Files come and go while du counts them, which it reports as a failure.
+unpacked() { du -sh --exclude=.nasdet "$venv" 2>/dev/null | cut -f 1 || true; }
+
 # A line every few seconds while this script lives, with what the log says last.
 heartbeat() {
     local title=$1 started=$SECONDS progress elapsed
     while sleep "$heartbeat_seconds" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
         progress=$(tail -c 20000 "$log" | tr '\r' '\n' \
             | grep -oE '\[[0-9]+/[0-9]+\]|(Downloading|Building) [^ ]+|Installing' | tail -n 1) || progress=
-        if [[ $progress == Installing ]]; then progress="unpacking, $(du -sh --exclude=.nasdet "$venv" 2>/dev/null | cut -f 1) so far"; fi
+        if [[ $progress == Installing ]]; then progress="unpacking, $(unpacked) so far"; fi
         elapsed=$((SECONDS - started))
         printf 'set-up: %s, %d:%02d min  %s\n' "$title" $((elapsed / 60)) $((elapsed % 60)) "$progress"
     done
@@ -87,7 +90,7 @@ stage() {
     heartbeat "$title" 9>&- &
     local pulse=$!
     "$@" >>"$log" 2>&1 || status=$?
-    kill "$pulse" && wait "$pulse" 2>/dev/null || true
+    kill "$pulse" 2>/dev/null && wait "$pulse" 2>/dev/null || true
     if ((status)); then
         tail -n 15 "$log" >&2
         fail "$title failed; the whole log is $log. The same command goes on from here."
