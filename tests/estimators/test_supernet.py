@@ -14,7 +14,7 @@ from nasdet.protocol import Budget
 from nasdet.training import ProgressHook
 from nasdet.training.subset import innermost
 
-SMALL = dict(epochs=2, recalibration_images=9, batch_size=4)
+SMALL = dict(epochs=2, recalibration_images=9, batch_size=4, train_threads=1)
 
 
 @pytest.fixture(scope='module')
