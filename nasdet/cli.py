@@ -88,7 +88,7 @@ def _add_confirm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--top-k', type=int, default=3, help='how many of the best architectures')
     parser.add_argument('--seeds', type=int, default=3, help='how many trainings of each')
     parser.add_argument('--epochs', type=int, help='of each training; default: what the config says')
-    parser.add_argument('--baselines', nargs='+', default=['fpn'], metavar='NAME',
+    parser.add_argument('--baselines', nargs='+', default=[], metavar='NAME',
                         help='published architectures (nasdet.zoo.names()) to train beside them')
 
 

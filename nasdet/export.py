@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Callable, Optional
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from nasdet.bundle import MODULE, write_bundle
 from nasdet.errors import SearchError
@@ -58,13 +58,23 @@ def plain_config(config: Config, space, genotype: Genotype) -> Config:
         config: A prepared search config.
         space: Applies the genotype.
         genotype: Of this space.
+    """
+    return detector_config(config, space.apply(genotype, config.model))
+
+
+def detector_config(config: Config, model: ConfigDict) -> Config:
+    """Return a plain MMDetection config of a model on the data of a search.
+
+    Args:
+        config: A prepared search config.
+        model: The model config to put into it.
 
     Returns:
         A config in which ``custom_imports`` names ``nasdet.models`` and otherwise what the user's own config named.
     """
     plain = Config(config.to_dict())
     plain.pop('search')
-    plain.model = space.apply(genotype, plain.model)
+    plain.model = model
     imports = list(plain.get('custom_imports', {}).get('imports', []))
     kept = [name for name in imports if not name.startswith('nasdet.')]
     plain.custom_imports = dict(imports=[*kept, MODELS_IMPORT], allow_failed_imports=False)

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Iterator, Optional
+from urllib.parse import quote
 
 from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Proposal, Result
@@ -69,7 +70,7 @@ class History:
     def __init__(self, path: Path, durable: bool = False, read_only: bool = False):
         self.path = Path(path)
         mode = '?mode=ro' if read_only else ''
-        self._db = sqlite3.connect(f'file:{self.path}{mode}', uri=True, isolation_level=None)
+        self._db = sqlite3.connect(f'file:{quote(str(self.path))}{mode}', uri=True, isolation_level=None)
         self.journal = 'existing'
         if not read_only:
             self.journal = 'delete' if _on_network(self.path) else 'wal'
