@@ -49,8 +49,8 @@ class ReinforceSearcher(Searcher):
         lr: Adam's learning rate.
         entropy: Weight of the entropy bonus, which is summed over an architecture's decisions.
         baseline: Decay of the moving average of rewards, which starts at the first reward.
-        penalty: How far below the baseline, but never below 0, the reward of a failed or refused trial lies. Like
-            every reward it is taken to be in 0..1; it does not move the baseline.
+        penalty: How far below the baseline the reward of a failed or refused trial lies, in the reward's unit; not
+            below 0 where the baseline is not (a metric in 0..1). It does not move the baseline.
         hidden: Number of LSTM units.
         init: The controller's parameters start uniformly in [-init, init].
         seed: Of that start.
@@ -60,7 +60,7 @@ class ReinforceSearcher(Searcher):
     """
 
     def __init__(self, space: Space, update: str = 'ppo', batch: int = 20, epochs: int = 4,
-                 minibatch: int = 5, clip: float = 0.2, lr: float = 5e-3, entropy: float = 1e-3,
+                 minibatch: int = 10, clip: float = 0.2, lr: float = 5e-3, entropy: float = 1e-3,
                  baseline: float = 0.95, penalty: float = 0.05, hidden: int = 100, init: float = 0.1, seed: int = 0):
         super().__init__(space)
         if update not in UPDATES:
@@ -154,7 +154,7 @@ class ReinforceSearcher(Searcher):
         """Return reward minus baseline, and move the baseline after it."""
         if result.status != 'ok':
             average = self.average or 0.0
-            return max(average - self.penalty, min(average, 0.0)) - average
+            return -self.penalty if average < 0 else -min(self.penalty, average)
         before = result.reward if self.average is None else self.average
         self.average = self.decay * before + (1 - self.decay) * result.reward
         return result.reward - before

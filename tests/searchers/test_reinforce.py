@@ -155,6 +155,14 @@ def test_penalty_never_goes_below_zero():
     assert searcher.waiting[1].advantage == pytest.approx(-0.01)
 
 
+def test_penalty_of_a_minimised_metric():
+    searcher = ReinforceSearcher(OneDecision(), penalty=0.05)
+    proposal, = drawn(searcher, 1)
+    searcher.tell(0, proposal, Result('ok', -3.0))
+    searcher.tell(1, proposal, Result('failed'))
+    assert searcher.waiting[1].advantage == pytest.approx(-0.05)
+
+
 def test_a_late_sample_counts_with_its_importance_weight():
     searcher = ReinforceSearcher(OneDecision(), update='reinforce', entropy=0.0)
     proposal, = drawn(searcher, 1)
