@@ -10,11 +10,10 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional, Sequence
 
 import numpy as np
 
@@ -205,6 +204,7 @@ def check_estimator(estimator: Estimator, genotype: Genotype, budget: Optional[B
         seed: Of the evaluations.
     """
     budget = budget or Budget()
+    estimator.check()
     estimator.prepare()
     estimator.setup()
     fingerprint = estimator.fingerprint
@@ -216,6 +216,8 @@ def check_estimator(estimator: Estimator, genotype: Genotype, budget: Optional[B
     again = estimator.evaluate(genotype, budget, seed)
     assert isinstance(first, Evaluation), f'evaluate() returns {type(first).__name__}, not an Evaluation'
     assert first.metrics, 'evaluate() returns no metrics'
+    missing = set(estimator.metric_names or ()) - first.metrics.keys()
+    assert not missing, f'metric_names has {missing}, evaluate() has not'
     for name, value in first.metrics.items():
         assert isinstance(value, float) and math.isfinite(value), f'metric {name} is {value!r}, not a finite float'
     assert again.metrics == first.metrics, 'equal arguments give other metrics the second time, or without a folder'
