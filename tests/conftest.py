@@ -1,5 +1,6 @@
 """What all tests share: where the larger data sets lie on a machine that has them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f'needs the data sets in {folder}, which this machine does not have')
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_default_scope():
+    """Forget the default scope that a Runner of a test has set: mmengine keeps it for the life of the process."""
+    yield
+    registry = sys.modules.get('mmengine.registry')
+    if registry is not None:
+        registry.DefaultScope._instance_dict.clear()

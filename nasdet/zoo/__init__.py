@@ -46,10 +46,12 @@ def build(name: str, **kwargs):
         The network, an ``nn.Module``: a neck or a backbone.
     """
     from mmdet.registry import MODELS  # heavy to import, and genotypes are read without it
+    from mmengine.registry import DefaultScope
 
     import nasdet.models  # noqa: F401 - registers the networks
     network = entry(name)['network']
-    return MODELS.build({**network, 'genotype': load(name).plain(), **kwargs})
+    with DefaultScope.overwrite_default_scope('mmdet'):     # a Runner of this process may have left another one
+        return MODELS.build({**network, 'genotype': load(name).plain(), **kwargs})
 
 
 def _text(name: str) -> str:

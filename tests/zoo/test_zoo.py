@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from nasdet import zoo
 from nasdet.costs import count
@@ -44,6 +45,12 @@ def test_builds_and_runs(name):
 def test_a_neck_takes_a_name():
     network = zoo.build('fpn', in_channels=[2, 4, 8, 16], out_channels=4, genotype='pafpn')
     assert network.cells == read_cells(zoo.load('pafpn').plain())
+
+
+def test_it_builds_beside_a_runner_of_another_scope():
+    DefaultScope.get_instance('a classification', scope_name='mmengine')
+    zoo.build('fpn', in_channels=[2, 4, 8, 16], out_channels=4)
+    assert DefaultScope.get_current_instance().scope_name == 'mmengine'
 
 
 def test_both_dialects_hold_the_same_cells():
