@@ -80,7 +80,8 @@ def remember(folder, rewards):
     space = NeckSpace()
     history = History(folder / 'history.sqlite')
     for number, (width, reward) in enumerate(rewards):
-        genotype = Genotype('ToySpace', dict(layers=[dict(op='conv3', width=8)] * 3 + [dict(op='conv3', width=width)]))
+        layers = [dict(op='conv3', width=8)] * 3 + [dict(op='conv3', width=width)]
+        genotype = Genotype(space.name, dict(layers=layers))
         proposal = Proposal(genotype, space.encode(genotype))
         history.asked(Trial(number, space.key(genotype), proposal, number))
         history.told(number, Result('ok' if reward is not None else 'failed', reward))
