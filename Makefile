@@ -2,6 +2,8 @@
 #   VENV=/path    where the environment lies     PYTHON=python3.12    what it is made from
 
 VENV ?= .venv
+# One test process a core; a file's tests share their trained networks, so they stay together.
+TWO_CORES = -n 2 --dist loadfile
 RUN = . $(abspath $(VENV))/.nasdet/environment && $(VENV)/bin/python
 
 .PHONY: demo test test-all lint setup clean
@@ -10,10 +12,10 @@ demo: setup
 	@$(RUN) tools/demo.py
 
 test: setup
-	@$(RUN) -m pytest -m 'not slow'
+	@$(RUN) -m pytest $(TWO_CORES) -m 'not slow'
 
 test-all: setup
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest $(TWO_CORES)
 
 lint: setup
 	@$(RUN) -m ruff check .

@@ -1,10 +1,13 @@
 """What all tests share: where the larger data sets lie on a machine that has them."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+# One thread a test process: several run at once, and threads that wait for each other take minutes on a busy machine.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -1,6 +1,6 @@
 # A template: your own COCO-format data. Change the three marked lines; classes, splits and heads follow from the data.
 _base_ = ['retinanet_r10_digits_supernet_ppo.py']
-scale = (320, 256)                                              # 1. size that your pictures are brought to
+scale = (256, 192)                                              # 1. size that your pictures are brought to
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
@@ -17,10 +17,18 @@ test_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+# A small set needs more epochs than the built-in one: 500 iterations or more in all.
+train_cfg = dict(max_epochs=40, val_interval=40)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', T_max=40, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
+]
 search = dict(
     data=dict(
         _delete_=True,
         type='coco',
         ann_file='data/mine/annotations.json',                  # 2. annotations, and test_ann_file where you have one
         image_dir='data/mine/images'),                          # 3. pictures
-    costs=[dict(type='Macs', scope='neck', input_shape=(3, 256, 384)), dict(type='Params', scope='neck')])
+    estimator=dict(epochs=40),
+    budget=dict(trials=100),
+    costs=[dict(type='Macs', scope='neck', input_shape=(3, 256, 256)), dict(type='Params', scope='neck')])
