@@ -1,14 +1,12 @@
 """The commands: ``nasdet search | export | report | confirm | train | test``."""
 
 import argparse
-import errno
 import importlib
 import os
-import sqlite3
 import sys
 from typing import Optional, Sequence
 
-from nasdet.errors import SearchError
+from nasdet.errors import SearchError, is_disk_full
 from nasdet.version import __version__
 
 # Where each command is carried out; imported only then, since torch takes seconds.
@@ -131,10 +129,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         print('nasdet: interrupted; the same command goes on from here', file=sys.stderr)
         return INTERRUPTED
-    except (OSError, sqlite3.Error, RuntimeError) as error:
-        if not _is_disk_full(error):
+    except Exception as error:      # noqa: BLE001 - every other one keeps its traceback
+        if not is_disk_full(error):
             raise
-        return _fail(f'the disk is full ({error}): free some space and give the same command again')
+        return _fail(f'the disk is full or broken ({error}): free some space and give the same command again')
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -148,14 +146,6 @@ def _run(args: argparse.Namespace) -> int:
 def _fail(sentence: str) -> int:
     print(f'nasdet: {sentence}', file=sys.stderr)
     return 1
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    """Tell a full disk or quota from the ways in which Python, SQLite and torch report it."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    words = ('disk is full',) if isinstance(error, sqlite3.Error) else ('No space left', 'PytorchStreamWriter failed')
-    return any(word in str(error) for word in words)
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Optional
 
+from nasdet.errors import is_disk_full
 from nasdet.estimators.base import Estimator
 from nasdet.protocol import Evaluation, Job, Outcome
 
@@ -51,7 +52,10 @@ class Engine(ABC):
 
 
 def run_job(estimator: Estimator, job: Job) -> Outcome:
-    """Evaluate one job and leave ``result.json`` in its folder, complete or not at all."""
+    """Evaluate one job and leave ``result.json`` in its folder, complete or not at all.
+
+    A full disk is nobody's result: it is raised, so that the search stops and the trial is evaluated when it goes on.
+    """
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
@@ -61,7 +65,9 @@ def run_job(estimator: Estimator, job: Job) -> Outcome:
         bad = [name for name, value in evaluation.metrics.items() if not math.isfinite(value)]
         if bad:
             raise FloatingPointError(f'metric {bad[0]} is {evaluation.metrics[bad[0]]}')
-    except Exception:       # noqa: BLE001 - whatever an architecture does wrong is that trial's failure, told as such
+    except Exception as raised:     # noqa: BLE001 - what an architecture does wrong is that trial's failure
+        if is_disk_full(raised):
+            raise
         evaluation, error = None, traceback.format_exc()[-TRACEBACK_CHARACTERS:]
     outcome = Outcome(job.trial, 'failed' if error else 'ok', evaluation, error, time.perf_counter() - started)
     write_result(job, outcome)

@@ -22,8 +22,8 @@ from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from typing import Optional
 
-from nasdet.engines.process import die_with_parent, work
-from nasdet.errors import SearchError
+from nasdet.engines.process import DISK_FULL, die_with_parent, work
+from nasdet.errors import SearchError, is_disk_full
 
 LOG = 'engine.log'
 STOP_SECONDS = 10
@@ -137,13 +137,14 @@ class _Server:
         awake, alarm = os.pipe()
         os.set_blocking(alarm, False)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        for signum in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(signum, lambda *_: None)      # its number arrives in the pipe
+        received = b''
         try:
-            while True:
+            while signal.SIGTERM not in received:
                 ready = wait([self.pipe, awake])
                 if awake in ready:
-                    os.read(awake, 4096)
+                    received = os.read(awake, 4096)
                     self._reap()
                 if self.pipe in ready:
                     self._obey(json.loads(self.pipe.recv_bytes()))
@@ -152,6 +153,7 @@ class _Server:
         finally:
             for process in self.workers:
                 os.killpg(process, signal.SIGKILL)
+            for process in self.workers:
                 os.waitpid(process, 0)
 
     def _obey(self, message: dict) -> None:
@@ -183,11 +185,14 @@ class _Server:
             self.pipe.close()
             work(channel, self.work_dir, gpu, self.memory)
             status = 0
-        except BaseException:       # noqa: BLE001 - it must end here, not go on as a second server
-            traceback.print_exc()
+        except BaseException as error:      # noqa: BLE001 - it must end here, not go on as a second server
+            status = DISK_FULL if is_disk_full(error) else 1
+            with suppress(OSError):         # where the disk is full there is no room for a log either
+                traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(status)
 
     def _reap(self) -> None:

@@ -1,5 +1,6 @@
 """The engine of one machine: every trial in a process of its own, forked from one that has imported everything."""
 
+import errno
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ import torch
 from nasdet.engines.base import Engine, read_result
 from nasdet.engines.fork_server import LOG as ENGINE_LOG
 from nasdet.engines.fork_server import ForkServer
-from nasdet.engines.process import LOG
+from nasdet.engines.process import DISK_FULL, LOG
 from nasdet.protocol import Job, Outcome
 from nasdet.registry import ENGINES
 
@@ -101,7 +102,11 @@ class LocalEngine(Engine):
         self._workers[slot].give(job)
 
     def poll(self, timeout: Optional[float] = None) -> list[Outcome]:
-        """Return what has arrived; at once where no job is under way."""
+        """Return what has arrived; at once where no job is under way.
+
+        Raises:
+            OSError: A worker found the disk full.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         while not self._outcomes and self._busy():
             rest = None if until is None else max(0.0, until - time.monotonic())
@@ -170,9 +175,11 @@ class LocalEngine(Engine):
     def _end_worker(self, number: int, status: int) -> None:
         for slot, worker in list(self._workers.items()):
             if worker.number == number:
+                self._drop(slot)
+                if worker.job is not None and status == DISK_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), worker.job.folder)
                 if worker.job is not None:
                     self._add(worker, 'lost', describe(status))
-                self._drop(slot)
 
     def _add(self, worker: _Worker, status: str, error: str) -> None:
         """Add the outcome that a worker left on the disk, else one of this status."""

@@ -1,6 +1,7 @@
 """What a worker process does, from the fork to its end."""
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -14,11 +15,13 @@ import torch
 
 from nasdet.engines.base import TRACEBACK_CHARACTERS, run_job, write_result
 from nasdet.engines.worker import build_estimator
+from nasdet.errors import is_disk_full
 from nasdet.estimators.base import Estimator
 from nasdet.protocol import Job, Outcome
 
 LOG = 'log.txt'
 DONE = b'done'
+DISK_FULL = errno.ENOSPC    # exit status of a worker that found no room for its files
 PR_SET_PDEATHSIG = 1    # linux/prctl.h
 
 
@@ -61,7 +64,9 @@ def set_up(work_dir: str, job: Job) -> Optional[Estimator]:
         torch.set_num_threads(estimator.threads)
         estimator.setup()
         return estimator
-    except Exception:       # noqa: BLE001 - whatever a set-up raises is told as the failure of the job that waits for it
+    except Exception as error:      # noqa: BLE001 - what a set-up raises is the failure of the job that waits for it
+        if is_disk_full(error):
+            raise
         write_result(job, Outcome(job.trial, 'failed', None, traceback.format_exc()[-TRACEBACK_CHARACTERS:]))
         traceback.print_exc()
         return None
