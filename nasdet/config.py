@@ -24,7 +24,8 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
         of networks of its own, so stock tools would warn about the name.
 
     Raises:
-        SearchError: No such file, of the config itself or of a base, or a module that it imports.
+        SearchError: No such file, of the config itself or of a base, or a module that it imports; an error in it; an
+            option that it has no place for.
     """
     MODULE2PACKAGE[SCOPE] = SCOPE       # mmengine's table of packages is closed; this is our one entry
     try:
@@ -34,9 +35,13 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
     except ImportError as error:
         raise SearchError(f'the config {name} needs a module that cannot be imported: {_first(error)}. The folder of '
                           f'your own modules must be in PYTHONPATH') from error
+    except Exception as error:      # noqa: BLE001 - a config is Python, and may raise anything
+        raise SearchError(f'cannot read the config {name}: {type(error).__name__}: {error}') from error
     _remove_scope(config._cfg_dict)
-    if options:
-        config.merge_from_dict(dict(options))
+    try:
+        config.merge_from_dict(dict(options or {}))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SearchError(f'cannot set {options} in the config {name}: {error}') from error
     return config
 
 

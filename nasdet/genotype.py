@@ -52,6 +52,8 @@ class Genotype:
             raise ValueError(f'not a genotype: not JSON ({error})') from error
         if not isinstance(data, dict) or not {'schema', 'space', 'value'} <= data.keys():
             raise ValueError('not a genotype: expected the keys schema, space and value')
+        if not isinstance(data['schema'], int) or not isinstance(data['value'], dict):
+            raise ValueError('not a genotype: schema is a whole number, value an object')
         if data['schema'] > SCHEMA:
             raise ValueError(f'this genotype has schema {data["schema"]}, this nasdet reads up to {SCHEMA}: '
                              f'update nasdet')

@@ -9,6 +9,7 @@ import numpy as np
 from nasdet.dispatch import Dispatcher
 from nasdet.errors import SearchError
 from nasdet.history import EVALUATED, REFUSED, REUSED, History, Trial
+from nasdet.limits import over_limit
 from nasdet.objective import Objective
 from nasdet.protocol import Outcome, Proposal, Result
 
@@ -207,11 +208,3 @@ class Loop:
                 loser = self.best.trial if self.best is not None else None
                 self.best = replace(trial, status='ok', result=result)
         return loser
-
-
-def over_limit(costs, values: dict) -> str:
-    """Return which limit the cost values break, in words, or ''."""
-    for cost in costs:
-        if cost.limit is not None and values[cost.name] > cost.limit:
-            return f'{cost.name} is {values[cost.name]:,.0f} {cost.unit}, over its limit {cost.limit:,.0f}'
-    return ''

@@ -1,6 +1,7 @@
 """What a search maximises: one metric, or several."""
 
-from typing import Mapping, Union
+from difflib import get_close_matches
+from typing import Iterable, Mapping, Union
 
 from nasdet.protocol import Reward
 
@@ -19,8 +20,8 @@ class Objective:
     """
 
     def __init__(self, spec: Union[str, Mapping[str, str]]):
-        goals = {spec: 'max'} if isinstance(spec, str) else dict(spec or {})
-        if not goals or not set(goals.values()) <= SIGNS.keys():
+        goals = {spec: 'max'} if isinstance(spec, str) else dict(spec)
+        if not goals or not all(goal in SIGNS for goal in goals.values()):
             raise ValueError(f"objective: a metric's name, or a dict of names with 'max' or 'min', not {spec!r}")
         self.goals = goals
 
@@ -28,6 +29,22 @@ class Objective:
     def many(self) -> bool:
         """Whether there are several objectives, so that the reward is a tuple."""
         return len(self.goals) > 1
+
+    def check(self, known: Iterable[str]) -> None:
+        """Refuse an objective that will not be measured.
+
+        Args:
+            known: Names of the metrics and costs that will be.
+
+        Raises:
+            ValueError: Suggests the nearest name.
+        """
+        known = sorted(known)
+        for name in self.goals:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                raise ValueError(f'objective {name!r} is not measured: '
+                                 + (f'did you mean {near[0]!r}?' if near else f'measured are {", ".join(known)}'))
 
     def reward(self, metrics: Mapping[str, float], costs: Mapping[str, float]) -> Reward:
         """Return the reward; KeyError names an objective that is neither a metric nor a cost."""

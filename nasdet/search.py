@@ -1,12 +1,13 @@
 """A search from its config to its files: every check before any work, then the loop, then the best and the report."""
 
+import copy
 import logging
 import os
-import time
+import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Optional
 
-import numpy as np
 from mmengine.config import Config
 
 from nasdet.config import load_config
@@ -16,16 +17,17 @@ from nasdet.errors import SearchError
 from nasdet.export import export
 from nasdet.genotype import Genotype
 from nasdet.history import History
-from nasdet.loop import Loop, Rules, over_limit
+from nasdet.limits import check_limits
+from nasdet.loop import Loop, Rules
 from nasdet.objective import Objective
 from nasdet.registry import COSTS, ENGINES, ESTIMATORS, SEARCHERS, SPACES, build
+from nasdet.settings import check_settings
 from nasdet.workdir import WorkDir, check_identity
 
 # What may change when a search is taken up again: where and how much it runs, and what it shows.
 MUTABLE_SEARCH = ('engine', 'budget', 'durable')
 MUTABLE_CONFIG = ('work_dir', 'default_hooks', 'log_level', 'log_processor', 'vis_backends', 'visualizer', 'env_cfg',
                   'launcher', 'resume', 'load_from')
-LIMIT_CHECK_SECONDS = 8.0
 logger = logging.getLogger('nasdet.search')
 
 
@@ -51,9 +53,12 @@ class Search:
                                    work_dir=search.get('shared_dir', work_dir.path))
             self.engine = build(ENGINES, search.get('engine', dict(type='InlineEngine')), work_dir=work_dir.path)
             self._check_fit(model)
+            self.estimator.check()
         except ValueError as error:
             raise SearchError(str(error)) from error
         self.rules = self._rules(search)
+        if history.trial(0) is None:
+            check_limits(self.space, self.costs, self.rules.seed)
 
     @classmethod
     def from_cfg(cls, cfg: Config, work_dir: Optional[str] = None) -> 'Search':
@@ -66,17 +71,21 @@ class Search:
         Raises:
             SearchError: Whatever is wrong with config, data or folder, in one sentence.
         """
-        if 'search' not in cfg:
-            raise SearchError(f'{cfg.filename} has no search=dict(...): see configs/ for examples')
+        check_settings(cfg)
         if not (work_dir or cfg.get('work_dir')):
             raise SearchError('no work dir: give --work-dir')
         folder = WorkDir(work_dir or cfg.work_dir)
         folder.acquire()
-        history = History(folder.history, durable=cfg.search.get('durable', False))
-        _log_to(folder.log)
-        logger.info('history: %s, journal %s', folder.history, history.journal)
-        search = cls(_open(cfg, folder, history), folder, history)
-        history.set_meta('identity', identity(cfg))     # only now: a config that cannot be built binds no folder
+        with ExitStack() as on_error:
+            on_error.callback(folder.release)
+            history = History(folder.history, durable=cfg.search.get('durable', False))
+            on_error.callback(history.close)
+            _log_to(folder.log)
+            logger.info('history: %s, journal %s', folder.history, history.journal)
+            search = cls(_open(cfg, folder, history), folder, history)
+            history.set_meta('window', search.rules.window)
+            history.set_meta('identity', identity(cfg))     # only now: a config that is refused binds no folder
+            on_error.pop_all()
         return search
 
     def run(self) -> Genotype:
@@ -86,9 +95,8 @@ class Search:
             The best genotype.
 
         Raises:
-            SearchError: A limit that nothing meets, five failures in a row, or not one success.
+            SearchError: Five failures in a row, or not one success.
         """
-        self._check_limits()
         self.estimator.prepare()
         self._check_fingerprint()
         self.engine.start()
@@ -105,11 +113,16 @@ class Search:
 
     def control(self) -> 'Search':
         """Return the random search at equal cost: as many evaluations, in ``WORK_DIR/control/``."""
-        config = self.config.copy()
+        config = copy.deepcopy(self.config)
         config.search.searcher = dict(type='RandomSearcher')
         config.search.budget = dict(trials=self.evaluations)
         config.search.shared_dir = str(config.search.get('shared_dir', self.work_dir.path))
         return Search.from_cfg(config, str(self.work_dir.control))
+
+    def close(self) -> None:
+        """Let another process, or another search of this one, have the work dir."""
+        self.history.close()
+        self.work_dir.release()
 
     # ---- before the loop
 
@@ -119,44 +132,19 @@ class Search:
         if missing:
             raise ValueError(f'{type(self.estimator).__name__} needs a space with {missing[0]}(), '
                              f'{self.space.name} has none')
+        if model is None and 'apply' in self.estimator.requires:
+            raise ValueError(f'{type(self.estimator).__name__} trains a detector, and the config has no model')
         if self.objective.many and not self.searcher.many_objectives:
             raise ValueError(f'{type(self.searcher).__name__} handles one objective, not {len(self.objective.goals)}')
         if model is not None and self.space.can('check_model'):
             self.space.check_model(model)
+        if self.estimator.metric_names is not None:
+            self.objective.check([*self.estimator.metric_names, *(cost.name for cost in self.costs)])
 
     def _rules(self, search) -> Rules:
-        trials = search.get('budget', {}).get('trials')
-        if not isinstance(trials, int) or trials < 1:
-            raise SearchError(f'search.budget.trials is the number of evaluations, at least 1, not {trials!r}')
-        order = search.get('order', 'trial')
-        if order not in ('trial', 'arrival'):
-            raise SearchError(f"search.order is 'trial' or 'arrival', not {order!r}")
         window = search.get('window') or self.history.meta('window') or self.engine.slots
-        self.history.set_meta('window', window)
-        return Rules(search.get('seed', 0), trials, window, order, search.get('reuse', True))
-
-    def _check_limits(self) -> None:
-        """Refuse a cost limit that no random sample meets, nor any that mutation makes cheaper, within 8 seconds."""
-        limited = [cost for cost in self.costs if cost.limit is not None]
-        if not limited or self.history.trial(0) is not None:
-            return
-        rng = np.random.default_rng((self.rules.seed, 0, 1))
-        end = time.monotonic() + LIMIT_CHECK_SECONDS
-        least = {}
-        while time.monotonic() < end:
-            genotype = self.space.sample(rng)
-            if least and rng.random() < 0.5:
-                genotype = self.space.mutate(min(least.values(), key=lambda pair: pair[0])[1], rng)
-            values = {cost.name: cost(genotype) for cost in limited}
-            if not over_limit(limited, values):
-                return
-            for cost in limited:
-                excess = values[cost.name] / cost.limit if cost.limit else float('inf')
-                if cost.name not in least or excess < least[cost.name][0]:
-                    least[cost.name] = (excess, genotype, values[cost.name])
-        worst = max(limited, key=lambda cost: least[cost.name][0])
-        raise SearchError(f'no sampled architecture meets the limit {worst.limit:,.0f} {worst.unit} of {worst.name}: '
-                          f'the least seen is {least[worst.name][2]:,.0f}. Raise the limit.')
+        return Rules(search.get('seed', 0), search.budget.trials, window, search.get('order', 'trial'),
+                     search.get('reuse', True))
 
     def _check_fingerprint(self) -> None:
         fingerprint = self.estimator.fingerprint
@@ -210,7 +198,7 @@ def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
         from nasdet.datasets import prepare
         config = prepare(cfg, folder.path)
     else:
-        config = cfg.copy()
+        config = copy.deepcopy(cfg)
     temporary = folder.config.with_name('config.tmp.py')
     temporary.write_text(config.pretty_text)
     os.replace(temporary, folder.config)
@@ -224,12 +212,20 @@ def identity(cfg: Config) -> dict:
     return plain
 
 
+class _LogFile(logging.FileHandler):
+    """A log that ends the search where it cannot be written: a full disk is no detail."""
+
+    def handleError(self, record):      # noqa: N802 - logging's name
+        """Let the error through, which logging itself would only print."""
+        raise sys.exc_info()[1]
+
+
 def _log_to(path: Path) -> None:
     """Send the search's log to its file, and its warnings to the terminal too."""
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
     logger.addHandler(handler)
     terminal = logging.StreamHandler()
@@ -243,14 +239,14 @@ def main(args) -> int:
     """Run ``nasdet search CONFIG --work-dir D [--control] [--cfg-options ...]``."""
     from nasdet.report import write_report
     cfg = load_config(args.config, args.cfg_options)
-    search = Search.from_cfg(cfg, args.work_dir or str(Path('work_dirs') / Path(args.config).stem))
-    best = search.run()
-    print(f'best genotype: {best.to_json()}')
-    if args.control:
-        control = search.control()
-        control.run()
-        print(f'reward: {search.best.result.reward} searched, {control.best.result.reward} random control, '
-              f'{search.evaluations} evaluations each')
+    with closing(Search.from_cfg(cfg, args.work_dir or str(Path('work_dirs') / Path(args.config).stem))) as search:
+        best = search.run()
+        print(f'best genotype: {best.to_json()}')
+        if args.control:
+            with closing(search.control()) as control:
+                control.run()
+            print(f'reward: {search.best.result.reward} searched, {control.best.result.reward} random control, '
+                  f'{search.evaluations} evaluations each')
     report = write_report(search.work_dir.path)
     print(f'config, weights, genotype: {search.work_dir.best}\nreport: {report}')
     return 0

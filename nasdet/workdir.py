@@ -20,7 +20,10 @@ class WorkDir:
 
     def __init__(self, path):
         self.path = Path(path).resolve()
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise SearchError(f'cannot make the work dir {self.path}: {error.strerror}') from error
         self.config = self.path / 'config.py'
         self.history = self.path / 'history.sqlite'
         self.log = self.path / 'search.log'

@@ -121,6 +121,10 @@ class ToyEstimator(Estimator):
                           fidelity=dict(epochs=budget.epochs), curve=[[1, score]])
 
     @property
+    def metric_names(self):
+        return ['score']
+
+    @property
     def fingerprint(self) -> str:
         return hashlib.sha256(json.dumps([self.goal, self.noise]).encode()).hexdigest()[:16]
 

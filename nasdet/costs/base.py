@@ -22,7 +22,7 @@ class Cost(ABC):
     def __init__(self, space: Space, model: Optional[dict] = None, limit: Optional[float] = None, scope: str = 'model'):
         self.space = space
         self.model = model
-        self.limit = limit
+        self.limit = _number(limit)
         self.scope = scope
 
     @property
@@ -33,3 +33,9 @@ class Cost(ABC):
     @abstractmethod
     def __call__(self, genotype: Genotype) -> float:
         """Return the cost in :attr:`unit`; deterministic and cheap (about a second at most)."""
+
+
+def _number(limit: Optional[float]) -> Optional[float]:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float))):
+        raise ValueError(f'the limit of a cost is a number, not {limit!r}')
+    return limit

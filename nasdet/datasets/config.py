@@ -9,6 +9,7 @@ from typing import Any, Iterator, Mapping, Optional
 from mmengine.config import Config, ConfigDict
 
 from nasdet.datasets.coco import write_splits
+from nasdet.datasets.metrics import DEFAULT_ITEMS, RawCocoMetric, check_kinds
 from nasdet.datasets.sources import Source, open_source
 from nasdet.errors import SearchError
 
@@ -59,6 +60,24 @@ def fingerprint(cfg: Config) -> str:
     for split in ('train', 'val'):
         digest.update(Path(_innermost(cfg, split)['ann_file']).read_bytes())
     return digest.hexdigest()
+
+
+def metric_names(cfg: Config) -> Optional[list[str]]:
+    """Return the names of the figures that a prepared config's ``val_evaluator`` gives; None where it is not ours.
+
+    Raises:
+        ValueError: A metric that :class:`RawCocoMetric` does not know.
+    """
+    evaluator = cfg.get('val_evaluator')
+    if not isinstance(evaluator, Mapping) or evaluator.get('type') != 'RawCocoMetric':
+        return None
+    kinds = evaluator.get('metric', 'bbox')
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    check_kinds(kinds)
+    names = [f'{kind}_{item}' for kind in kinds for item in evaluator.get('metric_items') or DEFAULT_ITEMS]
+    if evaluator.get('classwise'):
+        names += [f'{name}_precision' for name in _innermost(cfg, 'val')['metainfo']['classes']]
+    return [f'{evaluator.get("prefix") or RawCocoMetric.default_prefix}/{name}' for name in names]
 
 
 def _complete_dataloaders(cfg: Config) -> None:

@@ -42,9 +42,7 @@ class RawCocoMetric(CocoMetric):
 
     def __init__(self, ann_file: str, metric='bbox', evaluator: Optional[str] = None, **kwargs):
         super().__init__(ann_file=ann_file, metric=metric, **kwargs)
-        unknown = set(self.metrics) - {'bbox', 'segm'}
-        if unknown:
-            raise ValueError(f'RawCocoMetric knows the metrics bbox and segm, not {", ".join(sorted(unknown))}')
+        check_kinds(self.metrics)
         if evaluator is None:
             evaluator = 'faster_coco_eval' if importlib.util.find_spec('faster_coco_eval') else 'pycocotools'
         self._coco_class, self._eval_class = _evaluator(evaluator)
@@ -122,6 +120,13 @@ class RawCocoMetric(CocoMetric):
         if iou is not None:
             values = values[np.isclose(self.iou_thrs, iou)]
         return _mean(values)
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Refuse what :class:`RawCocoMetric` does not measure: all but boxes and masks."""
+    unknown = set(kinds) - {'bbox', 'segm'}
+    if unknown:
+        raise ValueError(f'RawCocoMetric knows the metrics bbox and segm, not {", ".join(sorted(unknown))}')
 
 
 def _evaluator(name: str) -> tuple[type, type]:

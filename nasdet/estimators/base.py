@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Optional
+from typing import Collection, Optional
 
 from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Evaluation
@@ -27,6 +27,18 @@ class Estimator(ABC):
         self.space = space
         self.config = config
         self.work_dir = Path(work_dir) if work_dir is not None else None
+
+    @property
+    def metric_names(self) -> Optional[Collection[str]]:
+        """Names of the metrics that :meth:`evaluate` gives; None where they are not known before."""
+        return None
+
+    def check(self) -> None:
+        """Refuse, in the driver and before anything is trained, what would fail later.
+
+        Raises:
+            ValueError: With a sentence that a person can act on.
+        """
 
     def prepare(self) -> None:
         """Make what all workers share (a trained supernet), once, in the driver; resumes after a kill."""

@@ -8,7 +8,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator, Optional, Union
+from typing import Collection, Iterable, Iterator, Optional, Union
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor
 
+from nasdet.datasets.config import metric_names
 from nasdet.errors import SearchError
 from nasdet.estimators.base import Estimator
 from nasdet.estimators.files import WEIGHTS, write_config
@@ -79,19 +80,26 @@ class SupernetEstimator(Estimator):
 
     # ---- once, in the driver
 
+    @property
+    def metric_names(self) -> Optional[Collection[str]]:
+        """Names of the figures of the config's metric."""
+        return metric_names(self.config)
+
+    def check(self) -> None:
+        """Refuse more images than search-val has, and a given checkpoint that does not exist."""
+        check_images(self.config, 'val_dataloader', self.images)
+        if self.trained_elsewhere and not self.checkpoint.exists():
+            raise ValueError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
+                             f'search.estimator.checkpoint, or leave it out to train one')
+
     def prepare(self) -> None:
         """Train the supernet, or go on with a training that was killed; a finished one is not repeated.
 
         Raises:
-            SearchError: The given checkpoint does not exist, or the loss became no number.
-            ValueError: More images than search-val has.
+            SearchError: The loss became no number.
         """
-        check_images(self.config, 'val_dataloader', self.images)
         if self.checkpoint.exists():
             return
-        if self.trained_elsewhere:
-            raise SearchError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
-                              f'search.estimator.checkpoint, or leave it out to train one')
         with _threads(self.train_threads or len(os.sched_getaffinity(0))):
             self._train()
 

@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Mapping, Optional, Sequence, Union
+from typing import Collection, Mapping, Optional, Sequence, Union
 
 from nasdet.estimators.base import Estimator
 from nasdet.estimators.fingerprint import digest, hash_file
@@ -40,14 +40,14 @@ class TabularEstimator(Estimator):
         super().__init__(space, config, work_dir)
         self.table = Path(table)
         self.key = key
-        self.metrics = dict(metrics) if isinstance(metrics, Mapping) else {name: name for name in metrics}
+        self.columns = dict(metrics) if isinstance(metrics, Mapping) else {name: name for name in metrics}
         self.seconds = seconds
         self.rows = self._read()
 
     def _read(self) -> dict[str, dict[str, str]]:
         if not self.table.is_file():
             raise ValueError(f'there is no table {self.table.absolute()}')
-        wanted = {self.key, *self.metrics.values()} | ({self.seconds} if self.seconds else set())
+        wanted = {self.key, *self.columns.values()} | ({self.seconds} if self.seconds else set())
         rows: dict[str, dict[str, str]] = {}
         with open(self.table, newline='') as file:
             reader = csv.DictReader(file)
@@ -60,6 +60,11 @@ class TabularEstimator(Estimator):
                     raise ValueError(f'{self.table} has two rows with {self.key} = {row[self.key]!r}')
                 rows[row[self.key]] = {name: row[name] for name in wanted}
         return rows
+
+    @property
+    def metric_names(self) -> Collection[str]:
+        """Names of the metrics that the columns become."""
+        return self.columns
 
     def evaluate(self, genotype: Genotype, budget: Budget, seed: int, folder: Optional[Path] = None) -> Evaluation:
         """Look a genotype up; budget and seed mean nothing to a table.
@@ -80,11 +85,11 @@ class TabularEstimator(Estimator):
         if name not in self.rows:
             raise ValueError(f'{self.table} has no row with {self.key} = {name!r}')
         row = self.rows[name]
-        metrics = {metric: float(row[column]) for metric, column in self.metrics.items()}
+        metrics = {metric: float(row[column]) for metric, column in self.columns.items()}
         seconds = float(row[self.seconds]) if self.seconds else 0.0
         return Evaluation(metrics=metrics, cost=dict(seconds=seconds), fidelity=dict(table=self.table.name))
 
     @property
     def fingerprint(self) -> str:
         """Hash of the table and of the columns used."""
-        return digest('TabularEstimator', hash_file(self.table), self.key, self.metrics, self.seconds)
+        return digest('TabularEstimator', hash_file(self.table), self.key, self.columns, self.seconds)

@@ -6,11 +6,12 @@ import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Optional
+from typing import Collection, Optional
 
 import numpy as np
 from mmengine.config import Config
 
+from nasdet.datasets.config import metric_names
 from nasdet.estimators.base import Estimator
 from nasdet.estimators.files import WEIGHTS, write_config
 from nasdet.estimators.fingerprint import digest, hash_config
@@ -59,8 +60,13 @@ class TrainingEstimator(Estimator):
         self.num_workers = num_workers
         self._config(self.budget)       # refuses here what would fail in every trial
 
-    def prepare(self) -> None:
-        """Refuse more images than there are; there is nothing to share."""
+    @property
+    def metric_names(self) -> Optional[Collection[str]]:
+        """Names of the figures of the config's metric."""
+        return metric_names(self.config)
+
+    def check(self) -> None:
+        """Refuse more images than there are."""
         check_images(self.config, 'val_dataloader', self.budget.images)
         check_images(self.config, 'train_dataloader', self.train_images)
 

@@ -1,6 +1,8 @@
 """Networks on the meta device: shapes and counts without memory or arithmetic."""
 
 import copy
+from contextlib import suppress
+from functools import partial
 from typing import Any, Mapping, Sequence, Union
 
 import torch
@@ -55,6 +57,49 @@ def run_on_meta(module: nn.Module, input_shape: Union[Shape, Sequence[Shape]]) -
     finally:
         for child, mode in training.items():
             child.training = mode
+
+
+def check_channels(detector: nn.Module, input_shape: Shape) -> None:
+    """Refuse a detector in which a convolution is given other channels than its own.
+
+    Backbone, neck and the heads that read the neck run on shapes only, as far as they can: an operator without a rule
+    for shapes (mmcv's deformable convolution) ends the check there. torch itself does not compare channels on the
+    meta device.
+
+    Args:
+        detector: Of mmdet, single-stage or two-stage.
+        input_shape: (C, H, W) of the image.
+
+    Raises:
+        ValueError: Names the convolution.
+    """
+    hooks = [module.register_forward_pre_hook(partial(_compare_channels, name))
+             for name, module in detector.named_modules() if isinstance(module, nn.Conv2d)]
+    try:
+        with suppress(RuntimeError, NotImplementedError):
+            run_on_meta(_DenseParts(detector), input_shape)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _DenseParts(nn.Module):
+    def __init__(self, detector: nn.Module):
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, image: torch.Tensor) -> None:
+        maps = self.detector.extract_feat(image)
+        for name in ('rpn_head', 'bbox_head'):
+            head = getattr(self.detector, name, None)
+            if head is not None:
+                head(maps)
+
+
+def _compare_channels(name: str, convolution: nn.Conv2d, inputs: tuple) -> None:
+    channels = inputs[0].shape[1]
+    if channels != convolution.in_channels:
+        raise ValueError(f'{name} reads {convolution.in_channels} channels, but is given {channels}')
 
 
 def output_shapes(backbone: Mapping, input_shape: Shape) -> list[Shape]:

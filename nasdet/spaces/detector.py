@@ -2,7 +2,9 @@
 
 import copy
 import inspect
-from typing import Any, Mapping, Optional, Sequence
+from contextlib import contextmanager
+from traceback import extract_tb
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from mmengine.config import ConfigDict
 
@@ -81,9 +83,38 @@ def check(model: Mapping) -> None:
                 raise ValueError(_mismatch(strides, f'roi_head.{extractor_name}', expected))
 
 
+def check_channels(model: Mapping) -> None:
+    """Refuse a detector that cannot be built, or whose channels do not fit; no weights are made.
+
+    Args:
+        model: A detector's model config, a genotype applied.
+
+    Raises:
+        ValueError: Says what building it said, or which layer is given other channels than its own.
+    """
+    from nasdet.models import meta  # brings torch and mmdet
+    with _in_one_sentence('the detector with a neck of this space'):
+        built = meta.build_on_meta(model)
+    meta.check_channels(built, (3, PROBE, PROBE))
+
+
+@contextmanager
+def _in_one_sentence(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:      # noqa: BLE001 - a module of any library may raise anything
+        raise ValueError(f'{what} cannot be built ({type(error).__name__}: {_first_line(error)})') from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)   # a KeyError shows its repr
+    return text.strip().partition('\n')[0] or extract_tb(error.__traceback__)[-1].line  # a bare assert says nothing
+
+
 def _probe(backbone: Mapping) -> list[tuple[int, int, int]]:
     from nasdet.models.meta import output_shapes  # brings torch and mmdet
-    return output_shapes(backbone, (3, PROBE, PROBE))
+    with _in_one_sentence(f'the backbone {backbone.get("type")}'):
+        return output_shapes(backbone, (3, PROBE, PROBE))
 
 
 def _listed(part: Any) -> list:

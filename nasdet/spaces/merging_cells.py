@@ -8,6 +8,7 @@ import copy
 import math
 from typing import Mapping, Optional, Sequence
 
+import numpy as np
 from mmengine.config import ConfigDict
 
 from nasdet.genotype import Genotype
@@ -63,6 +64,9 @@ class MergingCellSpace(Space):
         known = {'out_channels', 'stack_times', 'norm_cfg', 'init_cfg'}
         if not self.neck.keys() <= known:
             raise ValueError(f'neck takes {sorted(known)}, not {sorted(self.neck.keys() - known)}')
+        for name in ('out_channels', 'stack_times'):
+            if not isinstance(self.neck.get(name, 1), int) or self.neck.get(name, 1) < 1:
+                raise ValueError(f'neck: {name} is a whole number, at least 1, not {self.neck[name]!r}')
 
     def _settings(self) -> dict:
         return dict(levels=list(self.levels), gp_mode=self.gp_mode, top=self.top, conv_bias=self.conv_bias)
@@ -152,8 +156,9 @@ class MergingCellSpace(Space):
         return self._with_neck(model, dict(type='MergingCellSupernet', num_cells=self.num_cells, **self._settings()))
 
     def check_model(self, model: Mapping) -> None:
-        """Raise ValueError where the levels do not fit a detector's backbone or heads."""
+        """Raise ValueError where levels or channels do not fit a detector's backbone or heads."""
         detector.check(self.supernet(model))
+        detector.check_channels(self.apply(self.sample(np.random.default_rng(0)), model))
 
     def _with_neck(self, model: Mapping, neck: dict) -> ConfigDict:
         if not isinstance(model.get('neck'), Mapping):

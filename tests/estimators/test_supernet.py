@@ -8,7 +8,6 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
-from nasdet.errors import SearchError
 from nasdet.estimators import SupernetEstimator
 from nasdet.protocol import Budget
 from nasdet.training import ProgressHook
@@ -160,5 +159,5 @@ def test_a_checkpoint_of_ones_own(space, config, trained, tmp_path):
     given = SupernetEstimator(space, config, tmp_path, checkpoint=str(weights), **SMALL)
     given.prepare()
     assert given.fingerprint == SupernetEstimator(space, config, trained, **SMALL).fingerprint
-    with pytest.raises(SearchError, match='no supernet checkpoint'):
-        SupernetEstimator(space, config, tmp_path, checkpoint=str(tmp_path / 'no.pth'), **SMALL).prepare()
+    with pytest.raises(ValueError, match='no supernet checkpoint'):
+        SupernetEstimator(space, config, tmp_path, checkpoint=str(tmp_path / 'no.pth'), **SMALL).check()

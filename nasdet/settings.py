@@ -1,0 +1,64 @@
+"""What ``search=dict(...)`` of a config may hold, checked before anything is built from it."""
+
+from difflib import get_close_matches
+from typing import Any, Mapping
+
+from mmengine.config import Config
+
+from nasdet.errors import SearchError
+
+# name: (type, in words)
+ENTRIES: dict[str, tuple[Any, str]] = dict(
+    space=(Mapping, 'a dict with a type'),
+    searcher=(Mapping, 'a dict with a type'),
+    estimator=(Mapping, 'a dict with a type'),
+    engine=(Mapping, 'a dict with a type'),
+    costs=((list, tuple), 'a list of dicts with a type each'),
+    objective=((str, Mapping), "a metric's name, or a dict of names with 'max' or 'min'"),
+    budget=(Mapping, 'a dict with trials'),
+    data=(Mapping, 'a dict with a type'),
+    seed=(int, 'a whole number'),
+    window=(int, 'a whole number'),
+    order=(str, "'trial' or 'arrival'"),
+    reuse=(bool, 'True or False'),
+    durable=(bool, 'True or False'),
+    shared_dir=(str, 'a folder'))
+REQUIRED = ('space', 'searcher', 'estimator', 'budget')
+ORDERS = ('trial', 'arrival')
+
+
+def check_settings(cfg: Config) -> None:
+    """Refuse a config without a search, or whose search has a wrong entry.
+
+    Args:
+        cfg: A search config, prepared or not.
+
+    Raises:
+        SearchError: Names the entry.
+    """
+    search = cfg.get('search')
+    if not isinstance(search, Mapping):
+        raise SearchError(f'{cfg.filename or "the config"} has no search=dict(...): see configs/ for examples')
+    missing = [name for name in REQUIRED if name not in search]
+    if missing:
+        raise SearchError(f'the config\'s search has no {missing[0]!r}: give it {ENTRIES[missing[0]][1]}')
+    for name, value in search.items():
+        if name not in ENTRIES:
+            near = get_close_matches(name, ENTRIES, n=1)
+            raise SearchError(f'the config\'s search has the unknown entry {name!r}: '
+                              + (f'did you mean {near[0]!r}?' if near else f'known: {", ".join(ENTRIES)}'))
+        kind, words = ENTRIES[name]
+        if not isinstance(value, kind):
+            raise SearchError(f'search.{name} is {words}, not {value!r}')
+    _check_numbers(search)
+
+
+def _check_numbers(search: Mapping) -> None:
+    trials = search['budget'].get('trials')
+    if not isinstance(trials, int) or trials < 1:
+        raise SearchError(f'search.budget.trials is the number of evaluations, at least 1, not {trials!r}')
+    if search.get('order', ORDERS[0]) not in ORDERS:
+        raise SearchError(f'search.order is {ENTRIES["order"][1]}, not {search["order"]!r}')
+    for name, least in dict(seed=0, window=1).items():
+        if search.get(name, least) < least:
+            raise SearchError(f'search.{name} is at least {least}, not {search[name]}')
