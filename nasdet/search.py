@@ -163,7 +163,8 @@ class Search:
         with Bar(f'search ({type(self.searcher).__name__})', self.rules.trials, loop.evaluations_told) as bar:
             def show(trial, result, replaced):
                 what = result.error.strip().splitlines()[-1] if result.error else f'reward {result.reward}'
-                logger.info('trial %d %s %s: %s', trial.trial, trial.source, result.status, what)
+                source = '' if trial.source == result.status else f'{trial.source}, '
+                logger.info('trial %d %s%s: %s', trial.trial, source, result.status, what)
                 self._discard_weights(replaced)
                 bar.update(loop.evaluations_told, f'best {loop.best.result.reward}' if loop.best else '')
 
@@ -248,5 +249,6 @@ def main(args) -> int:
             print(f'reward: {search.best.result.reward} searched, {control.best.result.reward} random control, '
                   f'{search.evaluations} evaluations each')
     report = write_report(search.work_dir.path)
-    print(f'config, weights, genotype: {search.work_dir.best}\nreport: {report}')
+    left = ', '.join(sorted(path.name for path in search.work_dir.best.iterdir()))
+    print(f'best: {search.work_dir.best} ({left})\nreport: {report}')
     return 0

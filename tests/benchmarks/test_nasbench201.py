@@ -6,9 +6,12 @@ import pytest
 
 from benchmarks.nasbench201.run import CONFIGS, FIGURE, REWARD, search
 from benchmarks.nasbench201.space import EDGES, OPS, NasBench201Space
+from nasdet.config import load_config
 from nasdet.estimators.tabular import TabularEstimator
 from nasdet.genotype import Genotype
+from nasdet.history import History
 from nasdet.registry import SEARCHERS, build
+from nasdet.search import Search
 from nasdet.testing import check_estimator, check_space
 
 
@@ -49,3 +52,18 @@ def test_searchers_find_better_cells_than_an_average_draw(table):
     for cfg in CONFIGS.values():
         figures = [search(build(SEARCHERS, cfg, space=space), estimator, seed, checkpoints=(60,)) for seed in range(3)]
         assert np.mean(figures) > 92.5      # the median cell of the table has 90.7
+
+
+@pytest.mark.parametrize('searcher', list(CONFIGS))
+def test_each_searcher_runs_through_the_whole_loop(table, tmp_path, repo_root, searcher):
+    config = load_config(str(repo_root / 'benchmarks' / 'nasbench201' / 'config.py'))
+    config.search.searcher = CONFIGS[searcher]
+    config.search.estimator.table = str(table)
+    config.search.budget.trials = 40
+    search = Search.from_cfg(config, str(tmp_path))
+    best = search.run()
+    search.close()
+    history = History(tmp_path / 'history.sqlite', read_only=True)
+    rewards = {trial.proposal.genotype: trial.result.reward for trial in history.trials()}
+    assert len(rewards) >= 40 and rewards[best] == max(rewards.values())
+    assert Genotype.from_json((tmp_path / 'best' / 'genotype.json').read_text()) == best
