@@ -47,25 +47,17 @@ def write_configs() -> dict[str, Path]:
 
 def train(configs: dict[str, Path]) -> None:
     """Train all configs at once, one core each, with one progress bar."""
-    from nasdet.console import Bar
-    processes, logs = [], []
-    for name, config in configs.items():
-        log = WORK_DIR / f'train_{name}.log'
-        logs.append(log)
-        with open(log, 'w') as output:
-            processes.append(subprocess.Popen(
-                [sys.executable, stock_tool('train.py'), config, '--work-dir', WORK_DIR / f'train_{name}', '--resume'],
-                cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, 'OMP_NUM_THREADS': '1'}))
     from mmengine.config import Config
+
+    from nasdet.console import Bar
+    processes = [start(f'train_{name}', stock_tool('train.py'), config, '--work-dir', WORK_DIR / f'train_{name}',
+                       '--resume') for name, config in configs.items()]
     epochs = Config.fromfile(str(configs['found'])).train_cfg.max_epochs
-    with Bar('training (found neck and FPN)', 1000) as bar:
+    with Bar('training (found neck and FPN)', 100) as bar:
         while any(process.poll() is None for process in processes):
-            bar.update(min(int(1000 * progress(log, epochs)) for log in logs))
+            bar.update(min(int(100 * progress(WORK_DIR / f'train_{name}.log', epochs)) for name in configs))
             time.sleep(1)
-        bar.update(1000)
-    for process, log in zip(processes, logs, strict=True):
-        if process.returncode:
-            sys.exit(f'training failed, see {log}')
+    wait(processes)
 
 
 def progress(log: Path, epochs: int) -> float:
@@ -77,16 +69,30 @@ def progress(log: Path, epochs: int) -> float:
     return (epoch - 1 + iteration / iterations) / epochs
 
 
-def test(name: str, config: Path) -> float:
-    """Test the last checkpoint with MMDetection's tool; return COCO mAP on the test split."""
-    folder = WORK_DIR / f'train_{name}'
-    checkpoint = (folder / 'last_checkpoint').read_text().strip()
-    out = WORK_DIR / f'test_{name}'
-    with open(WORK_DIR / f'test_{name}.log', 'w') as output:
-        subprocess.run([sys.executable, stock_tool('test.py'), config, checkpoint, '--work-dir', out], cwd=ROOT,
-                       check=True, stdout=output, stderr=subprocess.STDOUT)
-    newest = max(out.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
-    return json.loads(newest.read_text())['coco/bbox_mAP']
+def test(configs: dict[str, Path]) -> dict[str, float]:
+    """Test the last checkpoints at once with MMDetection's tool; return COCO mAP on the test split by name."""
+    outs = {name: WORK_DIR / f'test_{name}' for name in configs}
+    processes = []
+    for name, config in configs.items():
+        checkpoint = (WORK_DIR / f'train_{name}' / 'last_checkpoint').read_text().strip()
+        processes.append(start(f'test_{name}', stock_tool('test.py'), config, checkpoint, '--work-dir', outs[name]))
+    wait(processes)
+    newest = {name: max(out.glob('*/*.json'), key=lambda path: path.stat().st_mtime) for name, out in outs.items()}
+    return {name: json.loads(path.read_text()).get('coco/bbox_mAP', 0.0) for name, path in newest.items()}
+
+
+def start(name: str, *command) -> subprocess.Popen:
+    """Start a process on one core, with its output in WORK_DIR/NAME.log."""
+    with open(WORK_DIR / f'{name}.log', 'w') as output:
+        return subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, stdout=output,
+                                stderr=subprocess.STDOUT, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+
+
+def wait(processes: list[subprocess.Popen]) -> None:
+    """Wait for all; a failure ends the demo."""
+    for process in processes:
+        if process.wait():
+            sys.exit(f'this failed, see the logs in {WORK_DIR}:\n{" ".join(process.args)}')
 
 
 def main() -> int:
@@ -99,7 +105,7 @@ def main() -> int:
     configs = write_configs()
     train(configs)
     print('== 3/3 test both on the test split with MMDetection', flush=True)
-    scores = {name: test(name, config) for name, config in configs.items()}
+    scores = test(configs)
     print(f'\ntest mAP: {scores["found"]:.3f} found neck, {scores["fpn"]:.3f} FPN '
           f'(one seed each: an example of the way, no evidence for either)')
     print(f'report:   {WORK_DIR / "report.html"}\nconfig:   {configs["found"]}\n'
