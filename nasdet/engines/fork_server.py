@@ -124,6 +124,7 @@ def main(descriptor: int, driver: int, work_dir: str, preload: list[str], memory
     gc.freeze()     # so that the workers' collector does not touch, and thereby copy, the pages that they share
     pipe.send_bytes(json.dumps(dict(ready=True)).encode())
     _Server(pipe, work_dir, memory).run()
+    os._exit(0)     # at once: nothing is left to do, and the interpreter would take a second to tidy up
 
 
 class _Server:

@@ -20,10 +20,12 @@ from nasdet.engines.process import DISK_FULL, LOG
 from nasdet.protocol import Job, Outcome
 from nasdet.registry import ENGINES
 
-# What a mmengine Runner of a mmdet config imports up to its first iteration. torchvision and setuptools are what
-# takes the time in the collect_env() that every Runner calls; the call itself would initialise CUDA before the fork.
+# What a training imports up to its first iteration. Two are not obvious: torchvision takes the time in collect_env(),
+# which every stock Runner calls (the call itself must not be made before the fork: it initialises CUDA, which does not
+# survive one), and yapf formats the config that RuntimeInfoHook keeps.
 PRELOAD = ('mmengine.runner', 'mmdet.apis', 'mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models',
-           'mmdet.visualization', 'torchvision', 'setuptools')
+           'mmdet.visualization', 'nasdet.datasets', 'nasdet.estimators', 'nasdet.models', 'nasdet.spaces',
+           'torchvision', 'yapf.yapflib.yapf_api')
 
 
 @dataclass

@@ -19,10 +19,10 @@ search = dict(space=dict(type='ToySpace', num_decisions=2), estimator={estimator
     return Path(folder)
 
 
-def make_job(work_dir, trial: int, first: str = 'id', width: int = 8) -> Job:
-    """Return a job whose genotype has this first op and this last width, and whose seed is its trial."""
+def make_job(work_dir, trial: int, first: str = 'id') -> Job:
+    """Return a job whose genotype has this first op, and whose seed is its trial."""
     layer = dict(op=first, width=8) if first.startswith('conv') else dict(op=first)
-    genotype = Genotype('ToySpace', dict(layers=[layer, dict(op='conv3', width=width)]))
+    genotype = Genotype('ToySpace', dict(layers=[layer, dict(op='conv3', width=8)]))
     folder = Path(work_dir) / 'trials' / f'{trial:06d}'
     return Job(trial, 1, ToySpace(2).key(genotype), genotype, Budget(), trial, str(folder))
 
