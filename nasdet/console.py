@@ -38,9 +38,14 @@ class Bar:
         now = time.monotonic()
         if done >= self.total or now - self._shown >= SECONDS_BETWEEN_LINES:
             self._shown = now
-            rate = (now - self._started) / max(done - self._first, 1)
-            eta = time.strftime('%H:%M:%S', time.gmtime(rate * max(self.total - done, 0)))
-            print(f'{self.title}: {done}/{self.total}, ETA {eta}  {note}', file=sys.stderr, flush=True)
+            print(f'{self.title}: {done}/{self.total}, ETA {self._eta(now)}  {note}', file=sys.stderr, flush=True)
+
+    def _eta(self, now: float) -> str:
+        fresh = self.done - self._first
+        if fresh <= 0 < self.total - self.done:
+            return 'unknown yet'
+        seconds = (now - self._started) / max(fresh, 1) * max(self.total - self.done, 0)
+        return time.strftime('%H:%M:%S', time.gmtime(seconds))
 
     def close(self) -> None:
         """Leave the last state standing."""
