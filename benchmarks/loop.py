@@ -61,7 +61,8 @@ def measure(searcher: str, trials: int, folder: Path) -> None:
     own = 1000 * (np.diff(ends) - np.array(spent[1:]))
     head, tail = own[:99], own[-1000:]
     print(f'{searcher}: median {np.median(own):.2f} ms, mean {own.mean():.2f} ms a trial; '
-          f'trials 1-100 {np.median(head):.2f} / {head.mean():.2f}, last 1,000 {np.median(tail):.2f} / {tail.mean():.2f}; '
+          f'trials 1-100 {np.median(head):.2f} / {head.mean():.2f}, '
+          f'last 1,000 {np.median(tail):.2f} / {tail.mean():.2f}; '
           f'peak memory {peaks[100]:.0f} MiB at 100, {peaks[trials]:.0f} MiB at {trials}')
     search.history.close()
 
