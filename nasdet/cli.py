@@ -137,8 +137,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.command in RUNNING:
-        from nasdet.stack import check_operators
+        from nasdet.stack import check_operators, resume_problem
         check_operators()
+        problem = resume_problem()
+        if problem:
+            print(f'nasdet: {problem}', file=sys.stderr, flush=True)
     module, function = COMMANDS[args.command]
     return getattr(importlib.import_module(module), function)(args)
 

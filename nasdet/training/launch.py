@@ -24,8 +24,6 @@ def train(args) -> int:
     problem = resume_problem()
     if problem and args.resume:
         raise SearchError(problem)
-    if problem:
-        print(f'note: {problem}', flush=True)
     config = _load(args)
     if args.amp:
         _use_amp(config)
