@@ -3,8 +3,8 @@
     python -m benchmarks.engine [--trials 5] [--jobs 12] [--seconds 2]
 
 A start is the time from submit (cold: from the start of the process) to the first training iteration, its images
-loaded. Scaling is the throughput of 2 slots over twice that of 1; one bare process beside two says how much of a loss
-is the machine's own.
+loaded. Scaling is the throughput of 2 slots over twice that of 1. Two figures tell the engine's part of a loss from the
+machine's (shared cores, other work): the scaling of bare processes, and the share of the slots' time inside evaluate.
 """
 
 import argparse
@@ -128,31 +128,34 @@ def measure_scaling(folder: Path, jobs: int, seconds: float) -> None:
     (folder / 'config.py').write_text(
         "custom_imports = dict(imports=['benchmarks.engine'], allow_failed_imports=False)\n"
         f"search = dict(space=dict(type='ToySpace'), estimator=dict(type='ComputeEstimator', seconds={seconds}))\n")
-    walls = {slots: throughput_wall(folder, slots, jobs) for slots in (1, 2)}
+    (one, _), (two, evaluating) = (run_jobs(folder, slots, jobs) for slots in (1, 2))
     alone, beside = (bare_wall(processes, seconds) for processes in (1, 2))
-    print(f'{jobs} compute jobs, 1 slot              {walls[1]:7.2f} s')
-    print(f'{jobs} compute jobs, 2 slots             {walls[2]:7.2f} s')
-    print(f'scaling, LocalEngine                 {walls[1] / (2 * walls[2]):7.3f}')
+    print(f'{jobs} compute jobs, 1 slot              {one:7.2f} s')
+    print(f'{jobs} compute jobs, 2 slots             {two:7.2f} s')
+    print(f'scaling, LocalEngine                 {one / (2 * two):7.3f}')
     print(f'scaling, two bare processes          {alone / beside:7.3f}')
+    print(f'of 2 slots\' time inside evaluate     {evaluating / (2 * two):7.3f}')
 
 
-def throughput_wall(folder: Path, slots: int, jobs: int) -> float:
-    """Return the wall time of all jobs, every slot taken as long as there are jobs."""
+def run_jobs(folder: Path, slots: int, jobs: int) -> tuple[float, float]:
+    """Return the wall time of all jobs, every slot taken as long as there are jobs, and the sum of the evaluations."""
     space = ToySpace()
     genotype = space.sample(np.random.default_rng(0))
     engine = LocalEngine(folder, slots=slots)
     engine.start()
     waiting = [make_job(folder, space, i, genotype) for i in range(jobs)]
     begun = time.perf_counter()
-    running = 0
+    running, evaluating = 0, 0.0
     while waiting or running:
         while waiting and running < slots:
             engine.submit(waiting.pop())
             running += 1
-        running -= len(engine.poll())
+        for outcome in engine.poll():
+            running -= 1
+            evaluating += outcome.evaluation.metrics['seconds']
     wall = time.perf_counter() - begun
     engine.close()
-    return wall
+    return wall, evaluating
 
 
 def bare_wall(processes: int, seconds: float) -> float:
