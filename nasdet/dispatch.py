@@ -2,13 +2,16 @@
 
 import logging
 from collections import deque
+from pathlib import Path
 
 from nasdet.engines.base import Engine, read_result
+from nasdet.engines.process import LOG
 from nasdet.history import History, Trial
 from nasdet.protocol import Job, Outcome
 from nasdet.workdir import WorkDir
 
 ATTEMPTS = 3
+LOG_CHARACTERS = 4000
 logger = logging.getLogger('nasdet.search')
 
 
@@ -92,4 +95,17 @@ class Dispatcher:
         else:
             reason = {'lost': f'its process was lost {len(lost)} times: ', 'timeout': 'too slow: '}
             error = reason.get(outcome.status, '') + outcome.error
+            if outcome.status in reason:    # the process could not say what was wrong: its log may
+                error = _end_of_log(job, error)
             self._arrived[job.trial] = Outcome(job.trial, 'failed', None, error, outcome.seconds)
+
+
+def _end_of_log(job: Job, error: str) -> str:
+    """Write why a job failed below what its process printed, where a crash leaves its traceback; return the end."""
+    log = Path(job.folder) / LOG
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, 'a') as file:
+        file.write(f'{error}\n')
+    lines = log.read_text(errors='replace').splitlines()
+    kept = [line for line in lines if not line.startswith('Extension modules:')]    # faulthandler's, a screenful
+    return '\n'.join(kept)[-LOG_CHARACTERS:]

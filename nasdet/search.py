@@ -241,7 +241,11 @@ def main(args) -> int:
     from nasdet.report import write_report
     cfg = load_config(args.config, args.cfg_options)
     with closing(Search.from_cfg(cfg, args.work_dir or str(Path('work_dirs') / Path(args.config).stem))) as search:
-        best = search.run()
+        try:
+            best = search.run()
+        except SearchError:
+            write_report(search.work_dir.path)      # shows what failed
+            raise
         print(f'best genotype: {best.to_json()}')
         if args.control:
             with closing(search.control()) as control:

@@ -98,7 +98,8 @@ class ToyEstimator(Estimator):
         log: A file to which every evaluation appends one line as it starts: folder, key, process id.
         behaviours: Maps a genotype's key, or the op of its first layer, or ``'*'``, to what its evaluation does:
             ``'fail'`` raises, ``'nan'`` returns NaN, ``'hang'`` never ends, ``'kill'`` kills its own process,
-            ``'kill_once'`` does so in the first attempt only, ``'memory'`` allocates until it is stopped.
+            ``'kill_once'`` does so in the first attempt only, ``'crash'`` aborts, ``'memory'`` allocates until it is
+            stopped.
     """
 
     def __init__(self, space, config=None, work_dir=None, goal=0, noise=0.0, seconds=0.0, log=None, behaviours=None):
@@ -149,6 +150,8 @@ def misbehave(behaviour: Optional[str], key: str, folder: Optional[Path]) -> boo
         time.sleep(24 * 3600)
     if behaviour == 'kill' or (behaviour == 'kill_once' and not again):
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == 'crash':
+        os.abort()
     if behaviour == 'memory':
         blocks = [np.zeros(2 ** 28, np.uint8) for _ in range(256)]     # 64 GiB of address space, never touched
         raise AssertionError(f'nothing stopped an allocation of {len(blocks)} x 256 MiB')

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import faulthandler
 import os
 import resource
 import signal
@@ -37,6 +38,7 @@ def work(channel: Connection, work_dir: str, gpu: Optional[str], memory: Optiona
         gpu: The one GPU that this worker sees, as in ``CUDA_VISIBLE_DEVICES``; None where there is none.
         memory: See :class:`nasdet.engines.local.LocalEngine`.
     """
+    faulthandler.enable()       # a crash of a native library leaves its traceback in the job's log
     if gpu is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = gpu
     job = receive(channel)
