@@ -28,7 +28,7 @@ class TrainingRunner(Runner):
 
     def build_logger(self, log_level: Union[int, str] = 'INFO', log_file: Optional[str] = None, **kwargs) -> MMLogger:
         """Build a logger that writes to ``WORK_DIR/log.txt`` and not to the terminal, which belongs to the search."""
-        logger = super().build_logger(log_level, log_file or str(Path(self.work_dir) / LOG), **kwargs)
+        logger = super().build_logger(log_level, log_file or str(Path(self.work_dir) / LOG), file_mode='a', **kwargs)
         for handler in [handler for handler in logger.handlers if type(handler) is logging.StreamHandler]:
             logger.removeHandler(handler)
         return logger
@@ -108,7 +108,8 @@ def runner_config(config: Config, model: Mapping, folder: Union[str, Path], epoc
         default_scope=config.get('default_scope', 'mmdet'), randomness=dict(seed=seed), env_cfg=dict(),
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_begin=epochs + 1),
         val_cfg=dict(type='ValLoop', fp16=amp),
-        default_hooks=dict(checkpoint=None), visualizer=dict(type='Visualizer', vis_backends=[])))
+        default_hooks=dict(checkpoint=None), visualizer=dict(type='Visualizer', vis_backends=[])),
+        format_python_code=False)       # a Runner prints its whole config; to format that takes longer than to start
     for name in ('train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'param_scheduler',
                  'custom_hooks', 'auto_scale_lr'):
         if config.get(name) is not None:
