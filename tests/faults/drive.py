@@ -1,10 +1,11 @@
-"""A small search as a process of its own, for tests that kill it: python -m tests.faults.drive WORK_DIR SLOTS."""
+"""A small search for tests that kill it: ``drive`` is what a process of its own runs."""
 
-import sys
+import os
 from pathlib import Path
 
 from mmengine.config import Config
 
+import tests.toys  # noqa: F401 - registers the toys
 from nasdet.search import Search
 
 TRIALS = 40
@@ -16,18 +17,16 @@ def toy_config(log: Path, slots: int = 1, searcher: str = 'EvolutionSearcher', *
                      RandomSearcher=dict(type='RandomSearcher'),
                      ReinforceSearcher=dict(type='ReinforceSearcher'))
     engine = dict(type='InlineEngine') if slots == 0 else dict(type='LocalEngine', slots=slots, preload=[])
-    estimator = dict(type='ToyEstimator', noise=0.05, seconds=0.01, log=str(log))
+    estimator = dict(type='ToyEstimator', noise=0.05, seconds=0.03, log=str(log))
     search = dict(space=dict(type='ToySpace', num_decisions=5), searcher=searchers[searcher], estimator=estimator,
                   objective='score', engine=engine, budget=dict(trials=TRIALS), seed=3)
     return Config(dict(custom_imports=dict(imports=['tests.toys'], allow_failed_imports=False),
                        search={**search, **changes}))
 
 
-def drive(work_dir: str, slots: int) -> None:
-    """Run the search of a work dir to its end."""
-    import tests.toys  # noqa: F401 - registers the toys
-    Search.from_cfg(toy_config(Path(work_dir) / 'evaluations.log', slots), work_dir).run()
-
-
-if __name__ == '__main__':
-    drive(sys.argv[1], int(sys.argv[2]))
+def drive(work_dir: str, slots: int, window: int, errors: str) -> None:
+    """Run the search of a work dir to its end, and write to a file what it says."""
+    with open(errors, 'a') as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    Search.from_cfg(toy_config(Path(work_dir) / 'evaluations.log', slots, window=window), work_dir).run()
