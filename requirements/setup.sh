@@ -4,11 +4,13 @@
 #   requirements/setup.sh FOLDER    make it there, finish it or bring it up to date; at once where nothing is to do
 #   requirements/setup.sh --key     print the key that an environment made from these files, here and now, would have
 #
-# PYTHON=... chooses the interpreter. Nothing but FOLDER, nasdet/.mim and pip's cache is written to.
+# PYTHON=... chooses the interpreter, MAX_JOBS=... how many compilers run at once, and STACK=original the packages of
+# mm-original.txt instead of those of mm.txt. Nothing but FOLDER, nasdet/.mim and pip's cache is written to.
 set -euo pipefail
 
 readonly root=$(cd "$(dirname "$0")/.." && pwd)
-readonly files=("$root"/requirements/*.txt)
+readonly mm=$root/requirements/mm${STACK:+-$STACK}.txt
+readonly files=("$root"/requirements/{build,constraints,dev}.txt "$mm" "$root"/requirements/{runtime,torch}.txt)
 readonly torch_cuda=12                  # the CUDA release that torch.txt's torch is built for
 readonly disk_gb=9                      # what the environment takes, with room to unpack
 readonly heartbeat_seconds=10
@@ -115,7 +117,7 @@ install_pip() {
     "$venv/bin/python" -m ensurepip --upgrade --default-pip && requirements build
 }
 
-mm_packages() { grep -v '^onedl-mmcv\|^#' "$root/requirements/mm.txt"; }
+mm_packages() { grep -v '^#' "$mm" | grep -v mmcv; }
 
 install_mm() { pip install --no-deps --no-build-isolation $(mm_packages); }
 
@@ -134,12 +136,12 @@ PY
 
 # pip's cache knows neither the torch that a wheel was compiled against nor whether for CUDA; so what it gives is tried.
 install_mmcv() {
-    local build=(install -v --no-deps --no-build-isolation --no-binary onedl-mmcv)
+    local package
+    package=$(grep -v '^#' "$mm" | grep mmcv)
+    local build=(install -v --no-deps --no-build-isolation --no-binary "${package%%==*}")
     local memory_gb=$(($(awk '/MemAvailable/ {print $2}' /proc/meminfo) / 1048576))
     local jobs=$((memory_gb / 2 < $(nproc) ? memory_gb / 2 : $(nproc)))
-    export MMCV_WITH_OPS=1 MAX_JOBS=$((jobs > 1 ? jobs : 1)) FORCE_CUDA=0
-    local package
-    package=$(grep '^onedl-mmcv' "$root/requirements/mm.txt")
+    export MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$((jobs > 1 ? jobs : 1))} FORCE_CUDA=0
     if [[ $flavour == cpu ]]; then
         pip "${build[@]}" "$package"
     else
@@ -208,6 +210,7 @@ make_environment() {
 }
 
 main() {
+    [[ -e $mm ]] || fail "STACK=$STACK: there is no $mm"
     find_hardware
     if [[ ${1:-} == --key ]]; then
         python=$(find_python)
