@@ -1,6 +1,6 @@
 """LocalEngine: how soon a training trial starts, beside a cold process, and what a second slot brings.
 
-    python -m benchmarks.engine [--trials 5] [--jobs 12] [--seconds 2]
+    python -m benchmarks.engine [--trials 5] [--jobs 12] [--seconds 2] [--repeats 3]
 
 A start is the time from submit (cold: from the start of the process) to the first training iteration, its images
 loaded. Scaling is the throughput of 2 slots over twice that of 1. Two figures tell the engine's part of a loss from the
@@ -119,22 +119,26 @@ def measure_starts(folder: Path, trials: int) -> None:
     print(f'ratio of the medians                 {statistics.median(cold) / statistics.median(warm):7.1f}')
 
 
-def describe(seconds: list[float]) -> str:
-    return (f'{statistics.median(seconds):7.2f} s   (median of {len(seconds)}; {min(seconds):.2f} to '
-            f'{max(seconds):.2f} s)')
+def describe(figures: list[float], unit: str = ' s') -> str:
+    return (f'{statistics.median(figures):7.3f}{unit}   (median of {len(figures)}; {min(figures):.3f} to '
+            f'{max(figures):.3f}{unit})')
 
 
-def measure_scaling(folder: Path, jobs: int, seconds: float) -> None:
+def measure_scaling(folder: Path, jobs: int, seconds: float, repeats: int) -> None:
     (folder / 'config.py').write_text(
         "custom_imports = dict(imports=['benchmarks.engine'], allow_failed_imports=False)\n"
         f"search = dict(space=dict(type='ToySpace'), estimator=dict(type='ComputeEstimator', seconds={seconds}))\n")
-    (one, _), (two, evaluating) = (run_jobs(folder, slots, jobs) for slots in (1, 2))
-    alone, beside = (bare_wall(processes, seconds) for processes in (1, 2))
-    print(f'{jobs} compute jobs, 1 slot              {one:7.2f} s')
-    print(f'{jobs} compute jobs, 2 slots             {two:7.2f} s')
-    print(f'scaling, LocalEngine                 {one / (2 * two):7.3f}')
-    print(f'scaling, two bare processes          {alone / beside:7.3f}')
-    print(f'of 2 slots\' time inside evaluate     {evaluating / (2 * two):7.3f}')
+    scaling, bare, inside = [], [], []
+    for _ in range(repeats):    # both ways in turn, so that a change of the machine's pace meets both
+        (one, _), (two, evaluating) = (run_jobs(folder, slots, jobs) for slots in (1, 2))
+        alone, beside = (bare_wall(processes, seconds) for processes in (1, 2))
+        scaling.append(one / (2 * two))
+        bare.append(alone / beside)
+        inside.append(evaluating / (2 * two))
+    print(f'{jobs} compute jobs of about {seconds:g} s, {repeats} times', flush=True)
+    print(f'scaling to 2 slots, LocalEngine      {describe(scaling, "")}')
+    print(f'scaling, two bare processes          {describe(bare, "")}')
+    print(f'of 2 slots\' time inside evaluate     {describe(inside, "")}')
 
 
 def run_jobs(folder: Path, slots: int, jobs: int) -> tuple[float, float]:
@@ -174,13 +178,15 @@ def main() -> None:
     parser.add_argument('--trials', type=int, default=5, help='trainings started each way')
     parser.add_argument('--jobs', type=int, default=12, help='compute jobs')
     parser.add_argument('--seconds', type=float, default=2.0, help='of each, about')
+    parser.add_argument('--repeats', type=int, default=3, help='measurements of the scaling')
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix='nasdet-engine-'))
     try:
         for name in ('training', 'compute'):
             (folder / name).mkdir()
         measure_starts(folder / 'training', arguments.trials)
-        measure_scaling(folder / 'compute', arguments.jobs, arguments.seconds)
+        measure_scaling(folder / 'compute', arguments.jobs, arguments.seconds,
+                        arguments.repeats)
     finally:
         shutil.rmtree(folder)
 
