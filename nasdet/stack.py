@@ -1,5 +1,6 @@
 """What the installed OpenMMLab packages cannot do together with the installed torch."""
 
+import os
 from typing import Optional
 
 import mmengine
@@ -11,15 +12,19 @@ from nasdet.errors import SearchError
 # From 2.6 on torch.load refuses what is not plain weights; mmengine's checkpoints hold its log buffers too.
 FIRST_STRICT_TORCH = '2.6'
 FIRST_ADAPTED_MMENGINE = '0.10.8'
+# The variable with which torch.load reads everything again, and the values that torch takes for yes.
+TRUST, YES = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', ('1', 'y', 'yes', 'true')
 
 
 def resume_problem() -> Optional[str]:
-    """Return why this mmengine cannot resume a checkpoint on this torch, or None where it can."""
+    """Return why this mmengine cannot read its checkpoints on this torch, with the ways out; None where it can."""
     adapted = digit_version(mmengine.__version__) >= digit_version(FIRST_ADAPTED_MMENGINE)
-    if adapted or digit_version(torch.__version__) < digit_version(FIRST_STRICT_TORCH):
+    lenient = digit_version(torch.__version__) < digit_version(FIRST_STRICT_TORCH) or os.getenv(TRUST) in YES
+    if adapted or lenient:
         return None
     return (f'mmengine {mmengine.__version__} cannot read its own checkpoints with torch {torch.__version__}, so no '
-            f'training can be resumed here: install onedl-mmengine (0.10.8 or later), or torch below 2.6')
+            f'training can be resumed here, and none of its checkpoints tested: set {TRUST}=1 (for checkpoints that '
+            f'you trust), or install onedl-mmengine (0.10.8 or later), or torch below 2.6')
 
 
 def check_operators() -> None:

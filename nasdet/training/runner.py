@@ -14,6 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
+from nasdet.errors import SearchError
+from nasdet.stack import resume_problem
 from nasdet.training.checkpoints import latest_checkpoint
 from nasdet.training.hooks import LossCheckHook, ReseedHook
 from nasdet.training.precision import keep_outputs_exact, use_mixed_precision
@@ -75,6 +77,7 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
         The Runner.
 
     Raises:
+        SearchError: There is a checkpoint, and the installed mmengine cannot read it on the installed torch.
         ValueError: The config counts its training in iterations.
     """
     cfg = runner_config(config, model, folder, epochs, seed, amp, num_workers)
@@ -86,7 +89,7 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
                                             backend_args=dict(backend='atomic'))
         newest = latest_checkpoint(folder)
         if newest is not None:
-            cfg.load_from, cfg.resume = str(newest), True
+            _resume(cfg, newest)
     runner = TrainingRunner.from_cfg(cfg)
     if runner.rank == 0:
         Path(runner.log_dir).rmdir()    # mmengine makes a folder named by the time for what we do not write
@@ -95,6 +98,13 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
     for hook in (ReseedHook(), LossCheckHook(), *hooks):
         runner.register_hook(hook)
     return runner
+
+
+def _resume(cfg: Config, checkpoint: Path) -> None:
+    problem = resume_problem()
+    if problem:
+        raise SearchError(f'cannot go on from {checkpoint}: {problem}')
+    cfg.load_from, cfg.resume = str(checkpoint), True
 
 
 def runner_config(config: Config, model: Mapping, folder: Union[str, Path], epochs: Optional[int], seed: int,

@@ -155,16 +155,17 @@ def test_augmentation_replaces_the_last_step_inside_the_wrappers():
     assert config.model.module.type == 'RetinaNet'
 
 
-@pytest.mark.parametrize('mmengine_version, torch_version, problem', [
-    ('0.10.7', '2.6.0', True), ('0.10.7', '2.10.0+cu128', True), ('0.10.7', '2.5.1', False),
-    ('0.10.12', '2.10.0', False),
+@pytest.mark.parametrize('mmengine_version, torch_version, trusted, problem', [
+    ('0.10.7', '2.6.0', '', True), ('0.10.7', '2.10.0+cu128', '0', True), ('0.10.7', '2.10.0', '1', False),
+    ('0.10.7', '2.5.1', '', False), ('0.10.12', '2.10.0', '', False),
 ])
-def test_which_stack_cannot_resume(monkeypatch, config_file, mmengine_version, torch_version, problem):
+def test_which_stack_cannot_resume(monkeypatch, config_file, mmengine_version, torch_version, trusted, problem):
     monkeypatch.setattr(mmengine, '__version__', mmengine_version)
     monkeypatch.setattr(torch, '__version__', torch_version)
+    monkeypatch.setenv(stack.TRUST, trusted)
     assert bool(stack.resume_problem()) == problem
     if problem:
-        with pytest.raises(SearchError, match='no training can be resumed'):
+        with pytest.raises(SearchError, match=f'no training can be resumed .* {stack.TRUST}=1'):
             run('train', config_file, '--resume')
 
 

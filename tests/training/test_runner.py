@@ -1,10 +1,13 @@
 import logging
 import warnings
 
+import mmengine
 import pytest
 import torch
 from mmengine.hooks import Hook
 
+from nasdet import stack
+from nasdet.errors import SearchError
 from nasdet.training import PathSamplingHook, ProgressHook, build_runner, latest_checkpoint
 from tests.training.toys import BlockSpace, names, same, toy_config, weights_of
 
@@ -60,6 +63,17 @@ def test_parameters_off_the_path_have_no_gradient_and_are_not_decayed(tmp_path):
         expected = used in name or name.startswith('head')
         assert (parameter in stepped) == expected, name
         assert torch.equal(before[name], parameter) != expected, name
+
+
+def test_a_checkpoint_that_this_stack_cannot_read_is_kept_and_named(tmp_path, monkeypatch):
+    train_until_killed(tmp_path, 2, kill=1)
+    monkeypatch.setattr(mmengine, '__version__', '0.10.7')
+    monkeypatch.setattr(torch, '__version__', '2.10.0')
+    monkeypatch.delenv(stack.TRUST, raising=False)
+    with pytest.raises(SearchError, match=f'epoch_1.pth: mmengine 0.10.7 cannot read .* set {stack.TRUST}=1'):
+        train(tmp_path, 2, checkpoints=True)
+    monkeypatch.setenv(stack.TRUST, '1')
+    assert train(tmp_path, 2, checkpoints=True).iter == 4
 
 
 def test_a_torn_checkpoint_is_passed_over(tmp_path):
