@@ -1,73 +1,18 @@
 """Bad input: one sentence that a person can act on, a non-zero exit, and nothing trained."""
 
-import os
 import re
-import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from nasdet import limits
-from nasdet.cli import main
 from nasdet.costs.base import Cost
 from nasdet.errors import SearchError
-from nasdet.history import History
 from nasdet.search import Search
-from nasdet.workdir import WorkDir
 from tests.datasets.toys import write, write_toy
+from tests.faults.conftest import CONFIG, TINY
 from tests.faults.drive import toy_config
 from tests.toys import ToySpace
-
-CONFIG = 'configs/nas_fpn/retinanet_r10_digits_supernet_ppo.py'
-TINY = ['search.data.train=6', 'search.data.val=3', 'search.data.test=3', 'search.data.size=64',
-        'search.budget.trials=1']
-
-
-@pytest.fixture
-def refused(tmp_path, capfd, monkeypatch, repo_root):
-    """Run a command that must fail; return its one sentence."""
-    monkeypatch.chdir(repo_root)
-
-    def run(*command, work_dir=tmp_path / 'work', lines=1):
-        capfd.readouterr()
-        status = main([str(part) for part in command])
-        error = capfd.readouterr().err
-        assert status == 1
-        assert error.startswith('nasdet: ') and error.count('\n') == lines, error
-        assert work_dir is None or not started(work_dir)
-        return error
-    return run
-
-
-def started(work_dir: Path) -> list:
-    """Return what shows that something was trained or evaluated."""
-    trials = []
-    if (work_dir / 'history.sqlite').exists():
-        history = History(work_dir / 'history.sqlite', read_only=True)
-        trials = [trial.trial for trial in history.trials()]
-        history.close()
-    return trials + [name for name in ('supernet', 'trials', 'best') if (work_dir / name).exists()]
-
-
-@pytest.fixture
-def search(tmp_path, refused):
-    """Search with the repository's NAS-FPN config on a few small pictures."""
-    def run(*options, data=(), config=CONFIG):
-        return refused('search', config, '--work-dir', tmp_path / 'work', '--cfg-options', *(data or TINY), *options)
-    return run
-
-
-@pytest.fixture
-def toy_search(tmp_path, refused):
-    """Search over the toy space with a config that a test changes."""
-    def run(lines=1, **changes):
-        cfg = toy_config(tmp_path / 'evaluations.log', slots=0)
-        cfg.search = {**cfg.search, **changes}
-        cfg.dump(str(tmp_path / 'toy.py'))
-        return refused('search', tmp_path / 'toy.py', '--work-dir', tmp_path / 'work', lines=lines)
-    return run
-
 
 # ---- the config
 
@@ -266,86 +211,6 @@ def test_a_test_split_that_overlaps_the_reward_split(own_data, tmp_path):
     _, test_file, _ = write_toy(tmp_path, count=3, first_id=4, name='other', size=(64, 64))
     error = own_data(lambda coco, images: None, ('test_ann_file', test_file), ('test_image_dir', tmp_path))
     assert 'the test split overlaps what the search sees' in error and '3 image ids are in both, such as 4' in error
-
-
-# ---- the work dir
-
-def test_a_work_dir_of_another_config(toy_search, tmp_path, capfd):
-    Search.from_cfg(toy_config(tmp_path / 'evaluations.log', 0), str(tmp_path / 'work')).close()
-    error = toy_search(seed=4, space=dict(type='ToySpace', num_decisions=6), lines=3)
-    assert 'work belongs to another search: choose another --work-dir, or undo:' in error
-    assert '  search.seed: 3 there, 4 here\n' in error
-    assert '  search.space.num_decisions: 5 there, 6 here\n' in error
-
-
-def test_engine_and_budget_may_change(tmp_path):
-    for slots, trials in ((0, 5), (2, 8)):
-        cfg = toy_config(tmp_path / 'evaluations.log', slots, budget=dict(trials=trials))
-        Search.from_cfg(cfg, str(tmp_path / 'work')).close()
-
-
-def test_a_work_dir_in_use(toy_search, tmp_path):
-    holder = WorkDir(tmp_path / 'work')
-    holder.acquire()
-    assert f'is in use by pid {os.getpid()} on {socket.gethostname()}: wait for it, stop it' in toy_search()
-    holder.release()
-
-
-def test_a_work_dir_that_is_a_file(toy_search, tmp_path):
-    (tmp_path / 'work').write_text('')
-    assert f'cannot make the work dir {tmp_path}/work: File exists' in toy_search()
-
-
-# ---- a full disk
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 16 megabytes."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f'needs the right to mount a tmpfs: {mounted.stderr.decode().strip()}')
-    yield folder
-    subprocess.run(['umount', '--lazy', str(folder)], check=True)
-
-
-def toy_command(tmp_path, work_dir, slots=0):
-    toy_config(tmp_path / 'evaluations.log', slots, budget=dict(trials=6)).dump(str(tmp_path / 'toy.py'))
-    return ['search', str(tmp_path / 'toy.py'), '--work-dir', str(work_dir)]
-
-
-def statuses(work_dir):
-    history = History(work_dir / 'history.sqlite', read_only=True)
-    found = [trial.status for trial in history.trials()]
-    history.close()
-    return found
-
-
-@pytest.mark.parametrize('free', [0, 4096, 20480, 60000])
-def test_a_full_disk(small_disk, refused, tmp_path, free):
-    (small_disk / 'filler').write_bytes(bytes(2 ** 24 - free))
-    command = toy_command(tmp_path, small_disk / 'work')
-    assert 'the disk is full' in refused(*command, work_dir=None)
-    (small_disk / 'filler').unlink()
-    assert main(command) == 0
-
-
-@pytest.mark.parametrize('slots', [0, 2])
-def test_a_disk_that_fills_later_is_no_failure_of_a_trial(tmp_path, capfd, slots):
-    """The kernel itself says, of /dev/full, that there is no space."""
-    work_dir = tmp_path / 'work'
-    command = toy_command(tmp_path, work_dir, slots)
-    result = work_dir / 'trials' / '000003' / 'result.tmp'
-    result.parent.mkdir(parents=True)
-    result.symlink_to('/dev/full')
-    assert main(command) == 1
-    lines = capfd.readouterr().err.splitlines()
-    assert lines[-1].startswith('nasdet: the disk is full') and 'Traceback' not in lines
-    assert statuses(work_dir)[3] == 'running' and set(statuses(work_dir)) == {'ok', 'running'}
-    result.unlink()
-    assert main(command) == 0
-    assert set(statuses(work_dir)) == {'ok'}
 
 
 # ---- genotypes
