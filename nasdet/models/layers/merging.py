@@ -1,4 +1,4 @@
-"""The arithmetic of NAS-FPN's merging cells: which features a cell merges, and how they are resampled and merged.
+"""NAS-FPN's merging cells: which features a cell merges, and how.
 
 Ghiasi, Lin, Pang, Le: NAS-FPN: Learning Scalable Feature Pyramid Architecture for Object Detection. CVPR 2019,
 arXiv:1904.07392, section 3.
@@ -7,16 +7,19 @@ Public implementations differ, so the genotype names its dialect (``gp_mode``): 
 authors' TPU code, ``'mmdet'`` follows mmdet's NASFPN on mmcv's merge cells.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nasdet.models.layers.resampling import resample
 
 OPS = ('sum', 'gp')
 MODES = ('reference', 'mmdet')
 TOPS = ('pool', 'conv_pool')
+CONVS = ('dense', 'separable')
+REQUIRED = ('levels', 'gp_mode', 'top', 'conv_bias', 'cells')
+OPTIONAL = ('extra_projection', 'conv', 'stacks', 'width', 'head_depth')
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,7 @@ def read_cells(genotype: Mapping) -> tuple[Cell, ...]:
     (authors' code). All inputs and intermediate cells come before the outputs, so nothing is left dangling.
 
     Args:
-        genotype: Plain value of a MergingCellSpace genotype, with ``levels``, ``gp_mode``, ``top``, ``conv_bias`` and
-            ``cells``.
+        genotype: Plain value of a MergingCellSpace genotype: the keys of ``REQUIRED``, perhaps some of ``OPTIONAL``.
 
     Returns:
         The cells in order; none means that the pyramid inputs are the outputs.
@@ -73,15 +75,19 @@ def read_cells(genotype: Mapping) -> tuple[Cell, ...]:
 
 def check_genotype(genotype: Mapping) -> None:
     """Raise ValueError, naming what is wrong, unless a mapping describes a pyramid of merging cells."""
-    expected = {'levels', 'gp_mode', 'top', 'conv_bias', 'cells'}
-    if not isinstance(genotype, Mapping) or set(genotype) != expected:
-        raise ValueError(f'a merging-cell genotype has the keys {sorted(expected)}, not {genotype!r}')
+    if not isinstance(genotype, Mapping) or not set(REQUIRED) <= set(genotype) <= {*REQUIRED, *OPTIONAL}:
+        raise ValueError(f'a merging-cell genotype has the keys {", ".join(REQUIRED)}, and may have '
+                         f'{", ".join(OPTIONAL)}, not {genotype!r}')
     levels, cells = list(genotype['levels']), genotype['cells']
     if not levels or levels != list(range(levels[0], levels[0] + len(levels))):
         raise ValueError(f'levels are consecutive and ascending, such as [3, 4, 5, 6, 7], not {levels}')
-    for name, known in (('gp_mode', MODES), ('top', TOPS), ('conv_bias', (True, False))):
-        if genotype[name] not in known:
+    for name, known in (('gp_mode', MODES), ('top', TOPS), ('conv_bias', (True, False)),
+                        ('extra_projection', (True, False)), ('conv', CONVS)):
+        if name in genotype and genotype[name] not in known:
             raise ValueError(f'{name} is one of {known}, not {genotype[name]!r}')
+    for name in ('stacks', 'width', 'head_depth'):
+        if name in genotype and not _positive(genotype[name]):
+            raise ValueError(f'{name} is a whole number, at least 1, not {genotype[name]!r}')
     for index, cell in enumerate(cells):
         _check_cell(index, cell, levels)
     roles = [cell['output'] for cell in cells]
@@ -90,6 +96,10 @@ def check_genotype(genotype: Mapping) -> None:
     produced = sorted(cell['level'] for cell in cells if cell['output'])
     if cells and produced != levels:
         raise ValueError(f'each of the levels {levels} needs exactly one output cell; there are ones for {produced}')
+
+
+def _positive(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
 
 
 def _check_cell(index: int, cell: Mapping, levels: Sequence[int]) -> None:
@@ -105,8 +115,18 @@ def _check_cell(index: int, cell: Mapping, levels: Sequence[int]) -> None:
         raise ValueError(f'cell {index}: inputs are two different offsets below {len(pool)}, not {inputs}')
 
 
-def run_cells(features: Sequence[Tensor], levels: Sequence[int], cells: Sequence[Cell],
-              convs: Sequence[nn.Module], mode: str) -> list[Tensor]:
+def needs_extra_projection(cells: Sequence[Cell]) -> bool:
+    """Return whether more than one cell consumes the second pyramid input, so that an extra projection is of use.
+
+    With ``extra_projection``, the second backbone map (C4 where the levels begin at 3) is projected twice: in the first
+    stack, one projection is for the first cell that consumes it, the other for all later ones. The paper's counts of
+    parameters and multiply-adds follow to the printed digits in this way, and not with one projection.
+    """
+    return sum(1 in cell.inputs + cell.unused for cell in cells) > 1
+
+
+def run_cells(features: Sequence[Tensor], levels: Sequence[int], cells: Sequence[Cell], convs: Sequence[nn.Module],
+              mode: str, extra: Optional[Tensor] = None) -> list[Tensor]:
     """Fuse a pyramid.
 
     Args:
@@ -115,6 +135,7 @@ def run_cells(features: Sequence[Tensor], levels: Sequence[int], cells: Sequence
         cells: What :func:`read_cells` returned.
         convs: One module a cell, applied to its merged features: ReLU, 3x3 convolution, normalisation.
         mode: ``'reference'`` or ``'mmdet'``.
+        extra: What all consumers of the second input but the first read in its place (:func:`needs_extra_projection`).
 
     Returns:
         One map a level, finest first, with the shapes of ``features``.
@@ -129,6 +150,8 @@ def run_cells(features: Sequence[Tensor], levels: Sequence[int], cells: Sequence
         merged = first + second if cell.op == 'sum' else global_pooling(first, second, sources, mode)
         for offset in cell.unused:
             merged = merged + pool[offset]
+        if extra is not None and 1 in cell.inputs + cell.unused:
+            pool[1], extra = extra, None
         pool.append(conv(merged))
         pool_levels.append(cell.level)
         if cell.output:
@@ -152,60 +175,3 @@ def global_pooling(first: Tensor, second: Tensor, sources: tuple[int, int], mode
     if mode == 'reference':
         return coarse + fine * coarse.amax(dim=(2, 3), keepdim=True).sigmoid()
     return fine + coarse * fine.mean(dim=(2, 3), keepdim=True).sigmoid()
-
-
-def resample(x: Tensor, distance: int, size: Sequence[int], mode: str) -> Tensor:
-    """Bring a map to the size of another level, by nearest neighbours or max pooling.
-
-    Args:
-        x: (N, C, H, W).
-        distance: Its level minus the target's; above 0 it becomes finer.
-        size: Height and width of the target level.
-        mode: Decides what happens where a side is no multiple of the other: ``'reference'`` keeps factor 2 ** distance
-            and lines the maps up at the top left, ``'mmdet'`` stretches or pads to the exact size.
-    """
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    if mode == 'mmdet':
-        return _fit_to_size(x, size)
-    if distance > 0:
-        return _repeat(x, 2 ** distance, size)
-    return pool_same(x, 2 ** -distance)[..., :size[0], :size[1]]
-
-
-def pool_top(x: Tensor, mode: str) -> Tensor:
-    """Halve the coarsest map, for the level above it; a side of one pixel stays one pixel."""
-    if mode == 'reference':
-        return pool_same(x, 2)
-    return F.max_pool2d(x, [min(2, side) for side in x.shape[-2:]])
-
-
-def pool_same(x: Tensor, factor: int) -> Tensor:
-    """Max-pool with kernel and stride ``factor`` to ceil(side / factor), as TensorFlow's padding 'SAME' does."""
-    return _padded_max_pool(x, [factor, factor], [-side % factor for side in x.shape[-2:]], -math.inf)
-
-
-def _fit_to_size(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Follow mmcv's merge cells, but compare height and width apart (mmcv compares them as tuples)."""
-    enlarged = [max(have, want) for have, want in zip(x.shape[-2:], size, strict=True)]
-    if enlarged != list(x.shape[-2:]):
-        x = F.interpolate(x, size=enlarged, mode='nearest')
-    kernel = [math.ceil(have / want) for have, want in zip(enlarged, size, strict=True)]
-    if kernel == [1, 1]:
-        return x
-    spare = [k * want - have for k, want, have in zip(kernel, size, enlarged, strict=True)]
-    return _padded_max_pool(x, kernel, spare, 0.0)
-
-
-def _padded_max_pool(x: Tensor, kernel: list[int], spare: list[int], value: float) -> Tensor:
-    if any(spare):
-        top, left = spare[0] // 2, spare[1] // 2
-        x = F.pad(x, (left, spare[1] - left, top, spare[0] - top), value=value)
-    return F.max_pool2d(x, kernel)
-
-
-def _repeat(x: Tensor, factor: int, size: Sequence[int]) -> Tensor:
-    """Repeat each pixel ``factor`` times both ways, then cut off, or go on with the last pixel, up to ``size``."""
-    x = F.interpolate(x, scale_factor=factor, mode='nearest')[..., :size[0], :size[1]]
-    missing = [want - have for want, have in zip(size, x.shape[-2:], strict=True)]
-    return F.pad(x, (0, missing[1], 0, missing[0]), mode='replicate') if any(missing) else x

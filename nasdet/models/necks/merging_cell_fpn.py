@@ -10,7 +10,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from nasdet.models.layers.merging import read_cells, run_cells
+from nasdet.models.layers.merging import needs_extra_projection, read_cells, run_cells
 from nasdet.models.layers.pyramid import PyramidInputs, merging_conv
 
 
@@ -20,20 +20,21 @@ class MergingCellFPN(BaseModule):
 
     Args:
         in_channels: Channels of each backbone map, finest first.
-        out_channels: Channels of every output.
+        out_channels: Channels of every output; None: the genotype's ``width``.
         num_outs: Number of outputs, and of the genotype's levels.
         genotype: Plain value of a MergingCellSpace genotype, or the name of a published one (``'nas_fpn'``).
         start_level: Index of the first backbone map used.
-        stack_times: Times that the topology is applied.
+        stack_times: Times that the topology is applied; None: the genotype's ``stacks``, else 1.
         norm_cfg: Normalisation after each convolution.
         init_cfg: How mmengine initialises the weights.
 
     Raises:
-        ValueError: The genotype is not one, or the levels do not fit.
+        ValueError: The genotype is not one, or says something else than an argument, or the levels do not fit.
     """
 
-    def __init__(self, in_channels: Sequence[int], out_channels: int, num_outs: int, genotype: Union[str, Mapping],
-                 start_level: int = 0, stack_times: int = 1, norm_cfg: Optional[dict] = None,
+    def __init__(self, in_channels: Sequence[int], out_channels: Optional[int] = None, *, num_outs: int,
+                 genotype: Union[str, Mapping], start_level: int = 0, stack_times: Optional[int] = None,
+                 norm_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, list, None] = dict(type='Caffe2Xavier', layer='Conv2d')):  # noqa: B006
         super().__init__(init_cfg=init_cfg)
         genotype = _value(genotype)
@@ -42,11 +43,17 @@ class MergingCellFPN(BaseModule):
         self.mode = genotype['gp_mode']
         if num_outs != len(self.levels):
             raise ValueError(f'num_outs={num_outs}, but the genotype has the levels {list(self.levels)}')
-        self.inputs = PyramidInputs(in_channels, out_channels, num_outs, start_level, genotype['top'], self.mode,
-                                    norm_cfg)
+        width = _settled('out_channels', out_channels, 'width', genotype)
+        if width is None:
+            raise ValueError('neither out_channels of the neck nor width of the genotype says how many channels it has')
+        stacks = _settled('stack_times', stack_times, 'stacks', genotype) or 1
+        extra = genotype.get('extra_projection', False) and needs_extra_projection(self.cells)
+        self.inputs = PyramidInputs(in_channels, width, num_outs, start_level, genotype['top'], self.mode, norm_cfg,
+                                    extra)
+        kind = genotype.get('conv', 'dense')
         self.stacks = nn.ModuleList(
-            nn.ModuleList(merging_conv(out_channels, genotype['conv_bias'], norm_cfg) for _ in self.cells)
-            for _ in range(stack_times))
+            nn.ModuleList(merging_conv(width, genotype['conv_bias'], norm_cfg, kind) for _ in self.cells)
+            for _ in range(stacks))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Fuse the maps of a backbone.
@@ -58,8 +65,10 @@ class MergingCellFPN(BaseModule):
             ``num_outs`` maps (N, out_channels, H, W), finest first.
         """
         features = self.inputs(inputs)
+        extra = self.inputs.project_again(inputs)
         for convs in self.stacks:
-            features = run_cells(features, self.levels, self.cells, convs, self.mode)
+            features = run_cells(features, self.levels, self.cells, convs, self.mode, extra)
+            extra = None        # later stacks read outputs, no backbone map
         return tuple(features)
 
 
@@ -68,3 +77,11 @@ def _value(genotype: Union[str, Mapping]) -> Mapping:
         return genotype
     from nasdet import zoo  # only for a name, so that an exported network needs this file alone
     return zoo.load(genotype).plain()
+
+
+def _settled(argument: str, given: Optional[int], key: str, genotype: Mapping) -> Optional[int]:
+    """Return what an argument of the neck, or a key of the genotype, says; None where neither does."""
+    written = genotype.get(key)
+    if None not in (given, written) and given != written:
+        raise ValueError(f'{argument}={given}, but the genotype has {key}={written}: leave {argument} out')
+    return written if given is None else given

@@ -1,47 +1,21 @@
-"""The neck against mmdet's NASFPN, its own rules, and the supernet against the neck."""
+"""The neck against mmdet's NASFPN, and its own rules."""
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmdet.models.necks import NASFPN
-from mmdet.registry import MODELS
+from torch import nn
 
 from nasdet import zoo
 from nasdet.convert import mmdet_nasfpn
-from nasdet.models.layers.merging import global_pooling, read_cells, resample
-from nasdet.models.necks import MergingCellFPN, MergingCellSupernet
+from nasdet.models.layers.merging import global_pooling, needs_extra_projection, read_cells, run_cells
+from nasdet.models.layers.pyramid import merging_conv
+from nasdet.models.necks import MergingCellFPN
 from nasdet.spaces.merging_cells import MergingCellSpace
+from tests.models.necks.helpers import BN, CHANNELS, gap, maps, neck, random_statistics
 
-CHANNELS = [4, 8, 16, 32]
-BN = dict(type='BN')
 SIZES = [(128, 128), (160, 160), (132, 200), (264, 200), (333, 217)]
-
-
-def neck(genotype, stacks=2, channels=CHANNELS, start_level=1, outs=5):
-    if isinstance(genotype, str):
-        genotype = zoo.load(genotype).plain()
-    return MergingCellFPN(channels, 8, outs, genotype, start_level=start_level, stack_times=stacks, norm_cfg=BN)
-
-
-def maps(size, dtype=torch.float64, grad=False, batch=2):
-    """Maps as a ResNet leaves them for an image of this size: every stride rounds up."""
-    torch.manual_seed(sum(size))
-    return [torch.randn(batch, c, -(-size[0] // s), -(-size[1] // s), dtype=dtype, requires_grad=grad)
-            for c, s in zip(CHANNELS, (4, 8, 16, 32), strict=True)]
-
-
-def random_statistics(module):
-    for name, buffer in module.named_buffers():
-        if name.endswith('running_mean'):
-            buffer.normal_()
-        elif name.endswith('running_var'):
-            buffer.uniform_(0.5, 2)
-    return module
-
-
-def gap(a, b):
-    pairs = [(x.detach(), y.detach()) for x, y in zip(a, b, strict=True)]
-    return max(float((x - y).abs().max() / x.abs().max().clamp(min=1e-30)) for x, y in pairs)
 
 
 @pytest.mark.parametrize('dtype, bound', [(torch.float64, 1e-10), (torch.float32, 1e-5)])
@@ -112,26 +86,6 @@ def test_gp_gate_and_operands():
     torch.testing.assert_close(global_pooling(second, first, (3, 5), 'mmdet'), second + first * mean.sigmoid())
 
 
-@pytest.mark.parametrize('mode', ['reference', 'mmdet'])
-@pytest.mark.parametrize('side', [16, 24])
-def test_resampling_without_remainder_is_repetition_and_pooling(mode, side):
-    x = torch.randn(2, 3, side, 2 * side)
-    big = x.repeat_interleave(4, 2).repeat_interleave(4, 3)
-    assert torch.equal(resample(x, 2, big.shape[-2:], mode), big)
-    small = x.unfold(2, 8, 8).unfold(3, 8, 8).amax((-1, -2))
-    assert torch.equal(resample(x, -3, small.shape[-2:], mode), small)
-
-
-def test_resampling_with_a_remainder():
-    x = -torch.arange(1., 6).reshape(1, 1, 1, 5).expand(1, 1, 5, 5)       # -1 .. -5 along each row
-    assert resample(x, -1, (3, 3), 'reference')[0, 0].tolist() == [[-1, -3, -5]] * 3
-    zeros = [[-1, -3, 0], [-1, -3, 0], [0, 0, 0]]      # the padding, below and on the right, wins over what is negative
-    assert resample(x, -1, (3, 3), 'mmdet')[0, 0].tolist() == zeros
-    assert resample(x[..., :4, :4], -1, (3, 3), 'mmdet')[0, 0].tolist() == [[0, 0, 0], [0, -2, 0], [0, 0, 0]]
-    assert resample(x[..., :3, :3], 1, (5, 5), 'reference')[0, 0, 0].tolist() == [-1, -1, -2, -2, -3]
-    assert resample(x[..., :2, :2], 1, (5, 5), 'mmdet')[0, 0, 0].tolist() == [-1, -1, -1, -2, -2]
-
-
 @pytest.mark.parametrize('name', ['nas_fpn', 'nas_fpn_mmdet', 'fpn', 'pafpn'])
 @pytest.mark.parametrize('size', [(64, 64), (96, 32), (97, 333), (333, 97)])
 def test_any_image_size_gives_the_shapes_of_the_pyramid(name, size):
@@ -149,8 +103,102 @@ def test_other_numbers_of_levels():
         assert [out.shape[-1] for out in outputs] == [256 // 2 ** level for level in levels]
 
 
+def published(**options):
+    return {**zoo.load('nas_fpn').plain(), **options}
+
+
+def cell(level, inputs, output=True, op='sum'):
+    return dict(level=level, op=op, inputs=inputs, output=output)
+
+
+# P4 has one consumer after another: first the rule for unused features (output 4), then an operand (output 5).
+LATER_OPERAND = [cell(3, [0, 2]), cell(4, [0, 3]), cell(5, [1, 4]), cell(6, [0, 5]), cell(7, [0, 6])]
+
+
+def merged_features(cells, extra):
+    """Return the pyramid inputs, and what each cell hands to its convolution."""
+    seen = []
+
+    class Note(nn.Identity):
+        def forward(self, x):
+            seen.append(x)
+            return x
+
+    torch.manual_seed(0)
+    features = [torch.randn(1, 2, 2 ** side, 2 ** side) for side in range(5, 0, -1)]
+    run_cells(features, [3, 4, 5, 6, 7], cells, [Note() for _ in cells], 'reference', extra)
+    return features, seen
+
+
+def test_the_extra_projection_serves_every_consumer_but_the_first():
+    extra = torch.randn(1, 2, 16, 16)
+    features, seen = merged_features(read_cells(published()), extra)
+    gate = features[3].amax((2, 3), keepdim=True).sigmoid()
+    up = F.interpolate(features[3], scale_factor=4)
+    torch.testing.assert_close(seen[0], up + features[1] * gate)
+    torch.testing.assert_close(seen[1], extra + seen[0])
+
+    cells = read_cells(published(cells=LATER_OPERAND))
+    assert cells[1].unused == (1,) and 1 in cells[2].inputs
+    plain, with_extra = merged_features(cells, None)[1], merged_features(cells, extra)[1]
+    assert torch.equal(plain[1], with_extra[1])
+    torch.testing.assert_close(with_extra[2] - plain[2], F.max_pool2d(extra, 2) - F.max_pool2d(features[1], 2))
+
+
+def test_the_extra_projection_exists_where_it_has_a_consumer():
+    single = [cell(3, [0, 1]), cell(4, [0, 5]), cell(5, [0, 2]), cell(6, [0, 3]), cell(7, [0, 4])]
+    assert not needs_extra_projection(read_cells(published(cells=single)))
+    assert needs_extra_projection(read_cells(published(cells=LATER_OPERAND)))
+    for cells in (single, []):
+        value = published(cells=cells)
+        assert neck(value).state_dict().keys() == neck({**value, 'extra_projection': True}).state_dict().keys()
+    module = neck(published(extra_projection=True))
+    sum(out.square().sum() for out in module(maps((64, 64), torch.float32))).backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    assert parameters(module) - parameters(neck('nas_fpn')) == CHANNELS[2] * 8 + 2 * 8
+    with pytest.raises(ValueError, match='extra_projection projects the second backbone map.*only 1 is used'):
+        neck(published(extra_projection=True), start_level=3)
+
+
+def parameters(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_separable_convolution():
+    conv = merging_conv(4, True, BN, 'separable').double()
+    assert parameters(conv) == 4 * 9 + (4 * 4 + 4) + 2 * 4      # depthwise; pointwise with bias; norm
+    depthwise, pointwise = (module for module in conv.modules() if isinstance(module, nn.Conv2d))
+    x = torch.randn(2, 4, 6, 5, dtype=torch.float64)
+    by_hand = F.conv2d(F.conv2d(x.relu(), depthwise.weight, padding=1, groups=4), pointwise.weight, pointwise.bias)
+    mean, variance = by_hand.mean((0, 2, 3), keepdim=True), by_hand.var((0, 2, 3), keepdim=True, correction=0)
+    torch.testing.assert_close(conv(x.clone()), (by_hand - mean) / (variance + 1e-5).sqrt())
+
+    def without_bias(kind):
+        return parameters(neck(published(conv=kind, conv_bias=False), stacks=3))
+
+    assert without_bias('dense') - without_bias('separable') == 3 * 7 * (9 * 64 - (9 * 8 + 64))
+
+
+def test_stacks_and_width_of_the_genotype():
+    module = neck(published(stacks=3), stacks=None)
+    assert len(module.stacks) == 3 and len(neck('nas_fpn', stacks=None).stacks) == 1
+    assert len(neck(published(stacks=3, head_depth=2), stacks=3).stacks) == 3
+    value = published(width=12)
+    wide = MergingCellFPN(CHANNELS, num_outs=5, genotype=value, start_level=1, norm_cfg=BN)
+    assert {out.shape[1] for out in wide(maps((64, 64), torch.float32))} == {12}
+    with pytest.raises(ValueError, match='stack_times=2, but the genotype has stacks=3: leave stack_times out'):
+        neck(published(stacks=3), stacks=2)
+    with pytest.raises(ValueError, match='out_channels=8, but the genotype has width=12: leave out_channels out'):
+        neck(value)
+    with pytest.raises(ValueError, match='neither out_channels of the neck nor width of the genotype'):
+        MergingCellFPN(CHANNELS, num_outs=5, genotype='nas_fpn')
+
+
 @pytest.mark.parametrize('change, words', [
-    (dict(levels=[3, 5, 6, 7, 8]), 'consecutive'), (dict(gp_mode='avg'), 'gp_mode'), (dict(cells='x'), 'cell 0')])
+    (dict(levels=[3, 5, 6, 7, 8]), 'consecutive'), (dict(gp_mode='avg'), 'gp_mode'), (dict(cells='x'), 'cell 0'),
+    (dict(conv='dilated'), "conv is one of .*not 'dilated'"), (dict(stacks=0), 'stacks is a whole number'),
+    (dict(width=8.5), 'width is a whole number'), (dict(head_depth=True), 'head_depth is a whole number'),
+    (dict(extra_projection='yes'), 'extra_projection is one of'), (dict(depth=3), 'may have extra_projection, conv')])
 def test_refuses_what_is_no_genotype(change, words):
     with pytest.raises(ValueError, match=words):
         read_cells({**zoo.load('nas_fpn').plain(), **change})
@@ -178,71 +226,3 @@ def test_refuses_levels_that_do_not_fit():
         neck('nas_fpn', start_level=0, channels=[4] * 6)
     with pytest.raises(ValueError, match='built for 4 backbone maps and was given 3'):
         neck('nas_fpn')(maps((64, 64), torch.float32)[1:])
-
-
-def supernet(space, stacks=2):
-    torch.manual_seed(0)
-    return random_statistics(MODELS.build(dict(
-        type='MergingCellSupernet', in_channels=CHANNELS, out_channels=8, levels=space.levels,
-        num_cells=space.num_cells, gp_mode=space.gp_mode, top=space.top, conv_bias=space.conv_bias, start_level=1,
-        stack_times=stacks, norm_cfg=BN)))
-
-
-@pytest.mark.parametrize('training', [True, False])
-@pytest.mark.parametrize('mode, top', [('reference', 'pool'), ('mmdet', 'conv_pool')])
-def test_supernet_path_equals_its_extract(training, mode, top):
-    space = MergingCellSpace(gp_mode=mode, top=top)
-    shared = supernet(space).train(training)
-    inputs = maps((136, 104), torch.float32)
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        value = space.sample(rng).plain()
-        alone = shared.extract(value)
-        assert alone.training is training
-        shared.set_path(value)
-        for ours, theirs in zip(shared(inputs), alone(inputs), strict=True):
-            assert torch.equal(ours, theirs)
-
-
-def test_extract_copies_weights_and_leaves_the_path():
-    space = MergingCellSpace()
-    shared, rng = supernet(space), np.random.default_rng(0)
-    first, second = space.sample(rng).plain(), space.sample(rng).plain()
-    shared.set_path(first)
-    path = shared.path
-    alone = shared.extract(second)
-    assert shared.path is path
-    before = {name: p.clone() for name, p in shared.named_parameters()}
-    with torch.no_grad():
-        for parameter in alone.parameters():
-            parameter.add_(1)
-    assert all(torch.equal(p, before[name]) for name, p in shared.named_parameters())
-
-
-def test_only_the_path_gets_gradients():
-    space = MergingCellSpace()
-    shared, value = supernet(space, stacks=1), zoo.load('nas_fpn').plain()
-    shared.set_path(value)
-    sum(out.square().mean() for out in shared(maps((128, 128), torch.float32))).backward()
-    used = {f'stacks.0.{slot}.{cell["level"]}.' for slot, cell in enumerate(value['cells'])}
-    for name, parameter in shared.stacks.named_parameters(prefix='stacks'):
-        assert (parameter.grad is not None) == any(name.startswith(prefix) for prefix in used), name
-
-
-def test_supernet_refuses_foreign_genotypes():
-    shared = supernet(MergingCellSpace())
-    with pytest.raises(RuntimeError, match='set_path'):
-        shared(maps((64, 64), torch.float32))
-    for name, words in [('nas_fpn_mmdet', "gp_mode='reference'"), ('fpn', '7 cells, the genotype 5')]:
-        with pytest.raises(ValueError, match=words):
-            shared.set_path(zoo.load(name).plain())
-    value = zoo.load('nas_fpn').plain()
-    value['cells'][0]['level'] = 3
-    with pytest.raises(ValueError, match='cell 0 of this supernet has the levels'):
-        shared.set_path(value)
-
-
-def test_supernet_has_weights_for_each_slot_and_level():
-    shared: MergingCellSupernet = supernet(MergingCellSpace(), stacks=3)
-    assert [len(stack) for stack in shared.stacks] == [7] * 3
-    assert [sorted(slot) for slot in shared.stacks[0]] == [['4', '5', '6', '7']] * 2 + [['3', '4', '5', '6', '7']] * 5
