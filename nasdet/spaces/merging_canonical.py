@@ -4,7 +4,8 @@ Two genotypes are the same network when their cells merge the same features, wha
 the rule for unused features adds included, which depend on the order (authors' code of NAS-FPN, arXiv:1904.07392).
 Three things are free:
 
-- the order of cells, as long as every cell keeps what it merges and what it adds as unused;
+- the order of cells, as long as every cell keeps what it merges and what it adds as unused, and (where an extra
+  projection of the second input is for all its consumers but the first) the first consumer stays the first;
 - in a sum, which two of the summed features are the operands and which are added as unused;
 - nothing in ``gp``, but that operands of equal level keep their order.
 """
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
 Spelling = tuple[int, str, tuple[int, int]]     # level, op, inputs
 
 
-def canonical_cells(cells: Sequence['Cell'], levels: Sequence[int]) -> list[Spelling]:
+def canonical_cells(cells: Sequence['Cell'], levels: Sequence[int], extra_projection: bool = False) -> list[Spelling]:
     """Return the lexicographically smallest spelling of a network.
 
     Args:
         cells: Cells with their unused features resolved.
         levels: Levels of the pyramid inputs.
+        extra_projection: Whether the first consumer of the second input reads another map than its later ones.
 
     Returns:
         (level, op, inputs) of each cell in its new place; the intermediate cells still come first.
     """
-    network = _Network(cells, levels)
+    network = _Network(cells, levels, extra_projection)
     spelled = network.spell({offset: offset for offset in range(len(levels))}, frozenset())
     assert spelled is not None, 'the given order is itself a spelling'
     return spelled
@@ -36,7 +38,7 @@ def canonical_cells(cells: Sequence['Cell'], levels: Sequence[int]) -> list[Spel
 class _Network:
     """Cells by their original offset, and what has to stand before each."""
 
-    def __init__(self, cells: Sequence['Cell'], levels: Sequence[int]):
+    def __init__(self, cells: Sequence['Cell'], levels: Sequence[int], extra_projection: bool):
         first = len(levels)
         self.cells = {first + index: cell for index, cell in enumerate(cells)}
         self.level = {**dict(enumerate(levels)), **{offset: cell.level for offset, cell in self.cells.items()}}
@@ -48,6 +50,9 @@ class _Network:
             low, high = cell.inputs
             if cell.op == 'gp' and self.level[low] == self.level[high] and high in self.cells:
                 self.before[high] = self.before[high] | {low}
+        consumers = [offset for offset, terms in self.terms.items() if 1 in terms]
+        for later in consumers[1:] if extra_projection else ():
+            self.before[later] = self.before[later] | {consumers[0]}
 
     def spell(self, placed: dict[int, int], consumed: frozenset) -> Optional[list[Spelling]]:
         """Return the smallest way to go on, or None where there is none.
