@@ -1,4 +1,4 @@
-"""What spaces know of MMDetection's detector configs: widths and strides, from the backbone to the heads."""
+"""What spaces know of MMDetection's detector configs: how a neck fits between a backbone and its heads."""
 
 import copy
 import inspect
@@ -38,8 +38,44 @@ def neck_strides(model: Mapping) -> list[int]:
     return strides[:outputs]
 
 
+def replace_neck(model: Mapping, neck: Mapping, level: int) -> ConfigDict:
+    """Return a copy of a model config with another feature pyramid, and heads that fit its width and strides.
+
+    Of a list of necks the first is replaced and the others are kept, such as DyHead after an FPN.
+
+    Args:
+        model: A detector's model config; it is not changed.
+        neck: Config of the new pyramid, without ``in_channels`` and ``start_level``.
+        level: The pyramid's finest level; level l has a stride of 2 ** l pixels.
+
+    Raises:
+        ValueError: The backbone has no map of that level.
+    """
+    strides, finest = backbone_strides(model['backbone']), 2 ** level
+    if finest not in strides:
+        raise ValueError(f'level {level} has stride {finest}, but the backbone gives maps of the strides {strides}: '
+                         f'change levels of the space, or out_indices of the backbone')
+    fitted = neck_width_to_heads(model, neck['out_channels'])
+    pyramid = ConfigDict(copy.deepcopy({**neck, 'in_channels': backbone_channels(model['backbone']),
+                                        'start_level': strides.index(finest)}))
+    fitted['neck'] = [pyramid, *fitted['neck'][1:]] if isinstance(fitted['neck'], (list, tuple)) else pyramid
+    return neck_strides_to_heads(fitted)
+
+
+def first_neck(model: Mapping) -> Mapping:
+    """Return the config of the neck that reads the backbone; ValueError where the detector has none to replace."""
+    necks = _listed(model.get('neck'))
+    if not necks:
+        raise ValueError('this model config has no neck that a space of necks could replace')
+    for index, neck in enumerate(necks[1:], start=1):
+        if not isinstance(neck.get('in_channels'), int):
+            raise ValueError(f'neck[{index}] ({neck["type"]}) has in_channels={neck.get("in_channels")}: the first of '
+                             f'several necks can be replaced only where each other one reads maps of one width')
+    return necks[0]
+
+
 def neck_width_to_heads(model: Mapping, width: int) -> ConfigDict:
-    """Return a copy of a model config whose heads read a neck of another width.
+    """Return a copy of a model config whose heads, and necks after the first, read a neck of another width.
 
     Args:
         model: A detector's model config; it is not changed.
@@ -50,6 +86,8 @@ def neck_width_to_heads(model: Mapping, width: int) -> ConfigDict:
         for head in _listed(model.get(name)):
             if 'in_channels' in head:
                 head['in_channels'] = width
+    for neck in _listed(model.get('neck'))[1:]:
+        neck.update({name: width for name in ('in_channels', 'out_channels') if name in neck})
     roi_head = model.get('roi_head') or {}
     for extractor_name, head_name in ROI_HEADS:
         for extractor in _listed(roi_head.get(extractor_name)):
@@ -57,6 +95,60 @@ def neck_width_to_heads(model: Mapping, width: int) -> ConfigDict:
         for head in _listed(roi_head.get(head_name)):
             if 'in_channels' in head and not roi_head.get('shared_head'):
                 head['in_channels'] = width
+    return model
+
+
+def neck_strides_to_heads(model: Mapping) -> ConfigDict:
+    """Return a copy of a two-stage detector's model config whose RPN and RoI extractors have the neck's strides.
+
+    - The RPN's anchors keep their ``scales``, so their sizes grow with the strides: scale 8 means anchors of 32 to 512
+      pixels on levels 2 to 6 and of 64 to 1024 on levels 3 to 7; smaller ``scales`` are the user's to choose.
+    - An extractor keeps its number of maps, the finest ones (four in MMDetection), and its ``finest_scale`` grows with
+      their strides: a region of 224 pixels is read at stride 16 whatever the levels (Lin et al., Feature Pyramid
+      Networks, equation 1).
+
+    A one-stage head is left as it is: its strides belong to its ranges of object sizes (``regress_ranges``, anchor
+    scales), so one that does not fit is for the user to change, and :func:`check` refuses it.
+
+    Args:
+        model: A detector's model config; it is not changed.
+    """
+    model = ConfigDict(copy.deepcopy(model))
+    strides = neck_strides(model)
+    for generator in (generator for head in _listed(model.get('rpn_head')) for generator in _generators(head)):
+        generator['strides'] = strides
+    roi_head = model.get('roi_head') or {}
+    for extractor_name, _ in ROI_HEADS:
+        for extractor in _listed(roi_head.get(extractor_name)):
+            before, after = extractor['featmap_strides'], strides[:len(extractor['featmap_strides'])]
+            finest_scale = extractor.get('finest_scale', _default(extractor['type'], ['finest_scale']))
+            if finest_scale and before[0] != after[0]:
+                extractor['finest_scale'] = finest_scale * after[0] // before[0]
+            extractor['featmap_strides'] = after
+    return model
+
+
+def head_depth_to_heads(model: Mapping, depth: int) -> ConfigDict:
+    """Return a copy of a model config whose dense head has another number of convolutions before its predictions.
+
+    Args:
+        model: A detector's model config; it is not changed.
+        depth: ``stacked_convs`` of a one-stage detector's ``bbox_head``, or ``num_convs`` of a two-stage one's RPN.
+
+    Raises:
+        ValueError: There is no such head, or it has no such argument.
+    """
+    model = ConfigDict(copy.deepcopy(model))
+    name, argument = ('rpn_head', 'num_convs') if model.get('rpn_head') else ('bbox_head', 'stacked_convs')
+    heads = _listed(model.get(name))
+    for head in heads:
+        if not _arguments(head['type'], [argument]):
+            raise ValueError(f'{name} ({head["type"]}) has no argument {argument}, which a head depth sets: leave '
+                             f'head_depths out of the space')
+        head[argument] = depth
+    if not heads:
+        raise ValueError('this detector has neither bbox_head nor rpn_head, whose depth a space could set: leave '
+                         'head_depths out of the space')
     return model
 
 
@@ -72,9 +164,9 @@ def check(model: Mapping) -> None:
     strides = neck_strides(model)
     for name in ('bbox_head', 'rpn_head'):
         for head in _listed(model.get(name)):
-            expected = _head_strides(head)
-            if expected is not None and expected != strides:
-                raise ValueError(_mismatch(strides, f'{name} ({head["type"]})', expected))
+            for expected in _head_strides(head):
+                if expected != strides:
+                    raise ValueError(_mismatch(strides, f'{name} ({head["type"]})', expected))
     roi_head = model.get('roi_head') or {}
     for extractor_name, _ in ROI_HEADS:
         for extractor in _listed(roi_head.get(extractor_name)):
@@ -122,27 +214,42 @@ def _listed(part: Any) -> list:
     return list(part) if isinstance(part, (list, tuple)) else [part] if part else []
 
 
-def _head_strides(head: Mapping) -> Optional[list[int]]:
-    """Return the strides that a dense head places its anchors or points at; None where it says none."""
-    for source in (head.get('anchor_generator') or {}, head.get('prior_generator') or {}):
-        if 'strides' in source:
-            return _sides(source['strides'])
+def _generators(head: Mapping) -> Iterator[Mapping]:
+    """Yield the configs of a dense head's anchors or points, and of its stages' (Cascade RPN)."""
+    for name, part in head.items():
+        if name.endswith('_generator') and isinstance(part, Mapping) and 'strides' in part:
+            yield part
+    for stage in _listed(head.get('stages')):
+        yield from _generators(stage)
+
+
+def _head_strides(head: Mapping) -> list[list[int]]:
+    """Return the strides that a dense head places its anchors or points at; none where it says none."""
+    generators = list(_generators(head))
+    if generators:  # SSD's hold for one input size alone: 300 pixels there are one map of stride 300
+        return [_sides(generator['strides']) for generator in generators if 'input_size' not in generator]
     arguments = ('strides', 'point_strides')
     given = [head[argument] for argument in arguments if argument in head]
     strides = given[0] if given else _default(head['type'], arguments)
-    return None if strides is None else _sides(strides)
+    return [] if strides is None else [_sides(strides)]
 
 
 def _default(name: Any, arguments: Sequence[str]) -> Optional[Any]:
-    """Return the first default of any of the arguments, in a class of that name or the bases that it passes them to."""
+    """Return the default of the first of the arguments that a class takes; None where it takes none or gives none."""
+    found = _arguments(name, arguments)
+    return None if not found or found[0].default is inspect.Parameter.empty else found[0].default
+
+
+def _arguments(name: Any, arguments: Sequence[str]) -> list[inspect.Parameter]:
+    """Return those of the arguments that a class of that name, or the first base that takes any of them, takes."""
     from mmdet.registry import MODELS
     cls = name if isinstance(name, type) else MODELS.get(name)
     for base in inspect.getmro(cls) if cls else ():
         parameters = inspect.signature(base.__init__).parameters
-        found = [parameters[argument].default for argument in arguments if argument in parameters]
+        found = [parameters[argument] for argument in arguments if argument in parameters]
         if found:
-            return None if found[0] is inspect.Parameter.empty else found[0]
-    return None
+            return found
+    return []
 
 
 def _sides(strides) -> list[int]:
