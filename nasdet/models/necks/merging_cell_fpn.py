@@ -4,7 +4,7 @@ Ghiasi, Lin, Pang, Le: NAS-FPN: Learning Scalable Feature Pyramid Architecture f
 arXiv:1904.07392.
 """
 
-from typing import Mapping, Optional, Sequence, Union
+from typing import Iterator, Mapping, Optional, Sequence, Union
 
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -27,15 +27,19 @@ class MergingCellFPN(BaseModule):
         stack_times: Times that the topology is applied; None: the genotype's ``stacks``, else 1.
         norm_cfg: Normalisation after each convolution.
         init_cfg: How mmengine initialises the weights.
+        exit_stack: Runs the first stacks only, this many; all weights exist, so that one checkpoint serves every
+            exit (anytime detection). None runs all.
 
     Raises:
-        ValueError: The genotype is not one, or says something else than an argument, or the levels do not fit.
+        ValueError: The genotype is not one, or says something else than an argument, or the levels do not fit, or
+            there is no such exit.
     """
 
     def __init__(self, in_channels: Sequence[int], out_channels: Optional[int] = None, *, num_outs: int,
                  genotype: Union[str, Mapping], start_level: int = 0, stack_times: Optional[int] = None,
                  norm_cfg: Optional[dict] = None,
-                 init_cfg: Union[dict, list, None] = dict(type='Caffe2Xavier', layer='Conv2d')):  # noqa: B006
+                 init_cfg: Union[dict, list, None] = dict(type='Caffe2Xavier', layer='Conv2d'),  # noqa: B006
+                 exit_stack: Optional[int] = None):
         super().__init__(init_cfg=init_cfg)
         genotype = _value(genotype)
         self.cells = read_cells(genotype)
@@ -54,6 +58,9 @@ class MergingCellFPN(BaseModule):
         self.stacks = nn.ModuleList(
             nn.ModuleList(merging_conv(width, genotype['conv_bias'], norm_cfg, kind) for _ in self.cells)
             for _ in range(stacks))
+        if exit_stack is not None and not 1 <= exit_stack <= stacks:
+            raise ValueError(f'exit_stack={exit_stack}, but this neck has the stacks 1 to {stacks}')
+        self.exit_stack = exit_stack
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Fuse the maps of a backbone.
@@ -64,12 +71,21 @@ class MergingCellFPN(BaseModule):
         Returns:
             ``num_outs`` maps (N, out_channels, H, W), finest first.
         """
+        for pyramid in self._run(inputs):       # lets go of every pyramid but the last
+            outputs = pyramid
+        return outputs
+
+    def pyramids(self, inputs: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+        """Return the outputs of every stack that runs, first to last, each as :meth:`forward` returns the last."""
+        return list(self._run(inputs))
+
+    def _run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
         features = self.inputs(inputs)
         extra = self.inputs.project_again(inputs)
-        for convs in self.stacks:
+        for convs in self.stacks[:self.exit_stack]:
             features = run_cells(features, self.levels, self.cells, convs, self.mode, extra)
             extra = None        # later stacks read outputs, no backbone map
-        return tuple(features)
+            yield tuple(features)
 
 
 def _value(genotype: Union[str, Mapping]) -> Mapping:

@@ -194,6 +194,21 @@ def test_stacks_and_width_of_the_genotype():
         MergingCellFPN(CHANNELS, num_outs=5, genotype='nas_fpn')
 
 
+def test_exits():
+    module = neck(published(extra_projection=True), stacks=3).eval()
+    inputs = maps((64, 64), torch.float32)
+    pyramids = module.pyramids(inputs)
+    assert len(pyramids) == 3
+    for exit_stack, pyramid in [(1, pyramids[0]), (2, pyramids[1]), (3, pyramids[2]), (None, pyramids[2])]:
+        early = neck(published(extra_projection=True), stacks=3, exit_stack=exit_stack).eval()
+        early.load_state_dict(module.state_dict(), strict=True)
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(early(inputs), pyramid, strict=True))
+        assert len(early.pyramids(inputs)) == (exit_stack or 3)
+    for exit_stack in (0, 4):
+        with pytest.raises(ValueError, match=f'exit_stack={exit_stack}, but this neck has the stacks 1 to 3'):
+            neck('nas_fpn', stacks=3, exit_stack=exit_stack)
+
+
 @pytest.mark.parametrize('change, words', [
     (dict(levels=[3, 5, 6, 7, 8]), 'consecutive'), (dict(gp_mode='avg'), 'gp_mode'), (dict(cells='x'), 'cell 0'),
     (dict(conv='dilated'), "conv is one of .*not 'dilated'"), (dict(stacks=0), 'stacks is a whole number'),
