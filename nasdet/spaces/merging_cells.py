@@ -17,6 +17,7 @@ from nasdet.spaces.base import Choice, Graph, Space
 from nasdet.spaces.merging_canonical import canonical_cells
 
 CELL_DECISIONS = ('pair', 'level', 'op')
+FURTHER_DECISIONS = ('stacks', 'width', 'conv', 'head_depth')
 SAME_AS_ABSENT = dict(extra_projection=False, conv='dense')     # what a genotype means that does not say
 
 
@@ -62,8 +63,8 @@ class MergingCellSpace(Space):
         self.extra_projection = extra_projection
         self.neck = dict(neck or {})
         self.num_intermediate = num_cells - len(self.levels)
-        further = dict(stacks=stacks, width=widths, conv=convs, head_depth=head_depths)
-        self.further = {name: tuple(known) for name, known in further.items() if known is not None}
+        further = zip(FURTHER_DECISIONS, (stacks, widths, convs, head_depths), strict=True)
+        self.further = {name: tuple(known) for name, known in further if known is not None}
         self._check_arguments()
         pool = len(self.levels) + num_cells - 1
         pairs = tuple((low, high) for high in range(pool) for low in range(high))    # a smaller pool has a prefix
@@ -147,7 +148,7 @@ class MergingCellSpace(Space):
 
     def _read(self, genotype: Genotype) -> tuple[tuple, list]:
         """Return the cells, unused features resolved, and the further decisions of a genotype of this space."""
-        from nasdet.models.layers.merging import OPTIONAL, needs_extra_projection, read_cells
+        from nasdet.models.layers.merging import needs_extra_projection, read_cells
         cells = read_cells(genotype.plain())
         value = {**SAME_AS_ABSENT, **genotype.plain()}
         if not needs_extra_projection(cells):
@@ -157,7 +158,7 @@ class MergingCellSpace(Space):
                 raise ValueError(f'this space has {name}={own!r}, the genotype {value[name]!r}')
         if len(cells) != self.num_cells:
             raise ValueError(f'this space has num_cells={self.num_cells}, the genotype has {len(cells)} cells')
-        for name in set(OPTIONAL) - {'extra_projection'}:
+        for name in FURTHER_DECISIONS:
             if name in self.further and name not in value:
                 raise ValueError(f'this space decides {name}, one of {list(self.further[name])}, and the genotype does '
                                  f'not say it')
