@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from nasdet.models.layers.drop_block import PyramidDropBlock
 from nasdet.models.layers.merging import needs_extra_projection, read_cells, run_cells
 from nasdet.models.layers.pyramid import PyramidInputs, merging_conv
 
@@ -29,6 +30,8 @@ class MergingCellFPN(BaseModule):
         init_cfg: How mmengine initialises the weights.
         exit_stack: Runs the first stacks only, this many; all weights exist, so that one checkpoint serves every
             exit (anytime detection). None runs all.
+        drop_block: Arguments of :class:`PyramidDropBlock`, such as ``dict(drop_prob=0.1, block_size=7)``, applied in
+            training to the output of every cell, after its normalisation (authors' code). None drops nothing.
 
     Raises:
         ValueError: The genotype is not one, or says something else than an argument, or the levels do not fit, or
@@ -39,7 +42,7 @@ class MergingCellFPN(BaseModule):
                  genotype: Union[str, Mapping], start_level: int = 0, stack_times: Optional[int] = None,
                  norm_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, list, None] = dict(type='Caffe2Xavier', layer='Conv2d'),  # noqa: B006
-                 exit_stack: Optional[int] = None):
+                 exit_stack: Optional[int] = None, drop_block: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
         genotype = _value(genotype)
         self.cells = read_cells(genotype)
@@ -61,6 +64,9 @@ class MergingCellFPN(BaseModule):
         if exit_stack is not None and not 1 <= exit_stack <= stacks:
             raise ValueError(f'exit_stack={exit_stack}, but this neck has the stacks 1 to {stacks}')
         self.exit_stack = exit_stack
+        # One for each cell, as each counts the iterations of its warm-up; they have no weights.
+        self.drop_blocks = None if drop_block is None else nn.ModuleList(
+            nn.ModuleList(PyramidDropBlock(**drop_block) for _ in self.cells) for _ in range(stacks))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Fuse the maps of a backbone.
@@ -82,10 +88,17 @@ class MergingCellFPN(BaseModule):
     def _run(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
         features = self.inputs(inputs)
         extra = self.inputs.project_again(inputs)
-        for convs in self.stacks[:self.exit_stack]:
-            features = run_cells(features, self.levels, self.cells, convs, self.mode, extra)
+        for stack in range(self.exit_stack or len(self.stacks)):
+            features = run_cells(features, self.levels, self.cells, self._after_merge(stack), self.mode, extra)
             extra = None        # later stacks read outputs, no backbone map
             yield tuple(features)
+
+    def _after_merge(self, stack: int) -> Sequence[nn.Module]:
+        """Return what each cell of a stack does to its merged features."""
+        convs = self.stacks[stack]
+        if self.drop_blocks is None or not self.training:
+            return convs
+        return [nn.Sequential(conv, drop) for conv, drop in zip(convs, self.drop_blocks[stack], strict=True)]
 
 
 def _value(genotype: Union[str, Mapping]) -> Mapping:

@@ -209,6 +209,29 @@ def test_exits():
             neck('nas_fpn', stacks=3, exit_stack=exit_stack)
 
 
+def test_drop_block():
+    """Levels 3 to 7 of 160 x 96 pixels: only 20 x 12 and 10 x 6 are as large as the block of 5."""
+    options = dict(drop_block=dict(drop_prob=0.3, block_size=5, warmup_iters=0))
+    dropping, plain = neck('nas_fpn', stacks=1, **options), neck('nas_fpn', stacks=1)
+    inputs = maps((160, 96), torch.float32)
+    torch.manual_seed(0)
+    dropped, kept = ([(out == 0).float().mean().item() for out in module(inputs)] for module in (dropping, plain))
+    assert kept == [0] * 5 and dropped[2:] == [0] * 3
+    assert all(0.1 < share < 0.5 for share in dropped[:2])
+    plain.load_state_dict(dropping.state_dict(), strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(
+        dropping.eval()(inputs), plain.eval()(inputs), strict=True))
+
+
+def test_each_cell_counts_the_iterations_of_its_warm_up():
+    module = neck('nas_fpn', drop_block=dict(drop_prob=0.1, block_size=3, warmup_iters=100))
+    for _ in range(3):
+        module(maps((128, 128), torch.float32))
+    counts = [[drop.iter_cnt for drop in drops] for drops in module.drop_blocks]
+    assert counts == [[3, 3, 3, 3, 3, 0, 0]] * 2        # levels 7 and 6 are 1 and 2 pixels wide
+    assert [drop.iter_cnt for drop in module.eval().drop_blocks[0]] == [3, 3, 3, 3, 3, 0, 0]
+
+
 @pytest.mark.parametrize('change, words', [
     (dict(levels=[3, 5, 6, 7, 8]), 'consecutive'), (dict(gp_mode='avg'), 'gp_mode'), (dict(cells='x'), 'cell 0'),
     (dict(conv='dilated'), "conv is one of .*not 'dilated'"), (dict(stacks=0), 'stacks is a whole number'),
