@@ -4,9 +4,11 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Mapping, Union
 
+import torch
 from mmengine.config import Config
+from torch import Tensor
 
 DATA = ('train_dataloader', 'val_dataloader', 'val_evaluator')
 RECIPE = ('optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'auto_scale_lr')
@@ -43,8 +45,21 @@ def hash_config(config: Config, recipe: bool) -> str:
         recipe: Whether the training recipe enters too.
     """
     names = DATA + (RECIPE if recipe else ())
-    parts = _located({name: config.get(name) for name in ('model', *names)})
-    return digest(parts)
+    return hash_part({name: config.get(name) for name in ('model', *names)})
+
+
+def hash_part(part: Any) -> str:
+    """Return the hash of a part of a config, with annotation files by content, not by place."""
+    return digest(_located(part))
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the hash of named tensors, bit for bit."""
+    hashed = hashlib.sha256()
+    for name, tensor in tensors.items():
+        hashed.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
+        hashed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return hashed.hexdigest()
 
 
 def _located(part: Any) -> Any:

@@ -4,6 +4,7 @@ import copy
 import logging
 from typing import Any, Iterable
 
+import torch
 from mmengine.evaluator import Evaluator
 from torch import Tensor, nn
 
@@ -15,47 +16,63 @@ MEBIBYTE = 2 ** 20
 
 
 class SupernetScorer:
-    """Scores the current path of a supernet.
-
-    Decoded pictures are kept in memory; where only neck or heads are searched, the backbone's maps are kept instead,
-    since they are the same for every path. Call it under ``torch.inference_mode()``.
+    """Scores the current path of a supernet. Call it under ``torch.inference_mode()``.
 
     Args:
         model: The supernet, in evaluation mode.
         amp: Mixed precision.
-        cache_megabytes: What is kept of one set of pictures at most (MiB); a larger set is read again each time.
+        cache_megabytes: What is kept of one set of decoded images at most (MiB); a larger set is read again each time.
+        first_level: Index of the first backbone map that the neck reads.
     """
 
-    def __init__(self, model: nn.Module, amp: bool, cache_megabytes: float):
+    def __init__(self, model: nn.Module, amp: bool, cache_megabytes: float, first_level: int = 0):
         self.model = model
         self.amp = amp
         self.limit = cache_megabytes * MEBIBYTE
-        self.after_backbone = _after_backbone(model) if _backbone_is_shared(model) else None
+        self.first_level = first_level
+        self.backbone_is_shared = _backbone_is_shared(model)
+        self.after_backbone = _after_backbone(model) if self.backbone_is_shared else None
 
     @property
     def recalibrated_modules(self) -> list[nn.Module]:
         """Modules whose batch norm statistics depend on the path: all but a backbone that is not searched."""
         return [module for name, module in self.model.named_children()
-                if name != 'backbone' or not _backbone_is_shared(self.model)]
+                if name != 'backbone' or not self.backbone_is_shared]
 
     def load(self, loader: Iterable[dict]) -> Iterable[dict]:
-        """Return the batches of a loader, for :meth:`run`, from memory as far as they fit."""
-        if self.after_backbone is not None:
-            kept = self._keep(self._maps(batch) for batch in loader)
-            if kept is not None:
-                return kept
-        kept = self._keep(loader)
-        if kept is not None:
-            return kept
-        logger.warning('%d pictures do not fit into cache_megabytes=%d and are decoded again for every candidate',
-                       len(loader.dataset), self.limit // MEBIBYTE)
-        return loader
+        """Return the batches of a loader, for :meth:`run`, from memory where they fit."""
+        kept, size = [], 0
+        for batch in loader:
+            size += sum(tensor.nbytes for tensor in _tensors(batch['inputs']))
+            if size > self.limit:
+                logger.warning('%d images do not fit into cache_megabytes=%g and are decoded again for every '
+                               'candidate', len(loader.dataset), self.limit / MEBIBYTE)
+                return loader
+            kept.append(batch)
+        return kept
+
+    def extract(self, batch: dict) -> dict:
+        """Return what :meth:`run` needs of a batch of images where the backbone is not searched, as plain data.
+
+        Args:
+            batch: Of a loader.
+
+        Returns:
+            ``maps``, one (N, C, H, W) a level, on the CPU, empty where the neck does not read it; and the
+            ``metainfo`` of each image.
+        """
+        with inference_context(self.amp):
+            data = self.model.data_preprocessor(batch, False)
+            maps = self.model.backbone(data['inputs'])
+        return dict(maps=tuple(level.cpu() if index >= self.first_level else torch.empty(0)
+                               for index, level in enumerate(maps)),
+                    metainfo=[sample.metainfo for sample in data['data_samples']])
 
     def run(self, batch: dict, mode: str) -> Any:
         """Run the path on a batch.
 
         Args:
-            batch: Of :meth:`load`.
+            batch: Of :meth:`load`, or the maps of :meth:`extract` with data samples.
             mode: ``'tensor'`` for the raw outputs, ``'predict'`` for data samples with ``pred_instances``.
 
         Returns:
@@ -75,7 +92,7 @@ class SupernetScorer:
         """Return the evaluator's metrics of the current path, and the number of pictures.
 
         Args:
-            batches: Of :meth:`load`.
+            batches: As :meth:`run` takes them.
             evaluator: With ``dataset_meta`` set.
         """
         for metric in evaluator.metrics:
@@ -86,21 +103,6 @@ class SupernetScorer:
             evaluator.process(data_samples=samples, data_batch=batch)
             seen += len(samples)
         return evaluator.evaluate(seen), seen
-
-    def _maps(self, batch: dict) -> dict:
-        with inference_context(self.amp):
-            data = self.model.data_preprocessor(batch, False)
-            return dict(maps=self.model.backbone(data['inputs']), data_samples=data['data_samples'])
-
-    def _keep(self, batches: Iterable[dict]) -> Any:
-        """Return the batches as a list, or None as soon as they take more than the limit."""
-        kept, size = [], 0
-        for batch in batches:
-            size += sum(tensor.nbytes for tensor in _tensors(batch.get('maps', batch.get('inputs'))))
-            if size > self.limit:
-                return None
-            kept.append(batch)
-        return kept
 
 
 def _backbone_is_shared(model: nn.Module) -> bool:

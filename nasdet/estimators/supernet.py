@@ -8,7 +8,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Collection, Iterable, Iterator, Optional, Union
+from typing import Collection, Iterable, Iterator, Mapping, Optional, Union
 
 import numpy as np
 import torch
@@ -17,19 +17,21 @@ from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
-from torch import Tensor
+from torch.utils.data import DataLoader
 
 from nasdet.datasets.config import metric_names
 from nasdet.errors import SearchError
 from nasdet.estimators.base import Estimator
+from nasdet.estimators.features import FeatureCache, size_of
 from nasdet.estimators.files import WEIGHTS, write_config
-from nasdet.estimators.fingerprint import digest, hash_config, hash_file
+from nasdet.estimators.fingerprint import digest, hash_config, hash_file, hash_part, hash_tensors
 from nasdet.estimators.scoring import SupernetScorer
 from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Evaluation
 from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
-from nasdet.training import PathSamplingHook, ProgressHook, build_runner, recalibrated, save_weights, searched_modules
+from nasdet.training import PathSamplingHook, ProgressHook, build_runner, recalibrated, save_weights
+from nasdet.training.paths import extracted_state, searched_modules
 from nasdet.training.precision import keep_outputs_exact
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import check_images, innermost
@@ -41,9 +43,17 @@ FOLDER = 'supernet'
 class SupernetEstimator(Estimator):
     """Trains the space's supernet once, one uniformly drawn path an iteration, and scores paths of it.
 
-    A candidate's batch norm statistics are measured anew on search-train pictures before it is scored on search-val;
+    A candidate's batch norm statistics are measured anew on search-train images before it is scored on search-val;
     both go through search-val's pipeline. ``WORK_DIR/supernet/`` holds log, checkpoints and, once trained,
     ``weights.pth``. An evaluation leaves ``config.py`` in its folder.
+
+    Where only necks or heads are searched, the trained backbone gives the same maps for every candidate. With
+    ``cache_features`` they are computed once, after the training, and kept on disk, where all workers map them into
+    memory: a candidate then costs neck and head only, and has the same score bit for bit. Their size is logged before
+    anything is trained (from the shapes of the first batch), and is refused where it exceeds ``cache_gigabytes`` or
+    the free space. The files are kept by hash of backbone, weights, images and precision, so that they are never used
+    for others. A backbone that also stays as it is while the supernet is trained is MMDetection's
+    ``backbone=dict(frozen_stages=4, norm_eval=True)`` with pretrained weights in its ``init_cfg``.
 
     Args:
         space: With ``apply`` and ``supernet``.
@@ -58,7 +68,11 @@ class SupernetEstimator(Estimator):
         train_threads: CPU threads of the supernet's training; None: all cores.
         seed: Of the supernet's training.
         batch_size: Images scored at once.
-        cache_megabytes: What a worker keeps in memory of either set of images at most (MiB).
+        cache_features: Keep the backbone's maps on disk.
+        cache_gigabytes: What they may take (GiB).
+        features_dir: Their folder; None: ``WORK_DIR/features``.
+        cache_megabytes: Without ``cache_features``, what a worker keeps in memory of either set of decoded images at
+            most (MiB).
         num_workers: Processes that load data for the supernet's training; 0 loads in the same process.
     """
 
@@ -68,7 +82,8 @@ class SupernetEstimator(Estimator):
     def __init__(self, space: Space, config: Config, work_dir: Union[str, Path], epochs: Optional[int] = None,
                  images: Optional[int] = None, recalibration_images: int = 200, amp: bool = False,
                  checkpoint: Optional[str] = None, threads: int = 1, train_threads: Optional[int] = None,
-                 seed: int = 0, batch_size: int = 16, cache_megabytes: float = 1024, num_workers: int = 0):
+                 seed: int = 0, batch_size: int = 16, cache_features: bool = False, cache_gigabytes: float = 64,
+                 features_dir: Optional[str] = None, cache_megabytes: float = 1024, num_workers: int = 0):
         super().__init__(space, config, work_dir)
         self.epochs = epochs or source_epochs(config)
         self.images, self.recalibration_images = images, recalibration_images
@@ -76,6 +91,8 @@ class SupernetEstimator(Estimator):
         self.batch_size, self.cache_megabytes, self.num_workers = batch_size, cache_megabytes, num_workers
         self.checkpoint = Path(checkpoint) if checkpoint else self.work_dir / FOLDER / WEIGHTS
         self.trained_elsewhere = checkpoint is not None
+        self.cache_features = cache_features
+        self.features = FeatureCache(Path(features_dir or self.work_dir / 'features').absolute(), cache_gigabytes)
         self.scorer: Optional[SupernetScorer] = None
 
     # ---- once, in the driver
@@ -86,22 +103,48 @@ class SupernetEstimator(Estimator):
         return metric_names(self.config)
 
     def check(self) -> None:
-        """Refuse more images than search-val has, and a given checkpoint that does not exist."""
+        """Refuse more images than there are, a given checkpoint that does not exist, and features that cannot be kept.
+
+        Raises:
+            ValueError: One of these; the features' backbone is searched.
+            SearchError: The features take too much room.
+        """
         check_images(self.config, 'val_dataloader', self.images)
+        self.space.supernet(self.config.model)      # a space refuses here what it cannot share
         if self.trained_elsewhere and not self.checkpoint.exists():
             raise ValueError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
                              f'search.estimator.checkpoint, or leave it out to train one')
+        if self.cache_features:
+            self._check_features()
+
+    def _check_features(self) -> None:
+        scorer = self._build_scorer()
+        if not scorer.backbone_is_shared:
+            searched = ', '.join(searched_modules(scorer.model)) or 'the whole detector'
+            raise ValueError(f'cache_features=True is for single- and two-stage detectors of which only neck or heads '
+                             f'are searched; {self.space.name} searches {searched} of a {type(scorer.model).__name__}: '
+                             f'leave cache_features out')
+        if not self.checkpoint.exists():    # else the features are there, or are announced when they are written
+            loaders = [self._loader('val', self.images), self._loader('train', self.recalibration_images)]
+            with torch.inference_mode():
+                stored = scorer.extract(next(iter(loaders[0])))
+            total = sum(len(loader.dataset) for loader in loaders)
+            self.features.announce(total, size_of(stored) / len(stored['metainfo']) * total)
 
     def prepare(self) -> None:
-        """Train the supernet, or go on with a training that was killed; a finished one is not repeated.
+        """Train the supernet, or go on with a training that was killed, and write its features; once each.
 
         Raises:
-            SearchError: The loss became no number.
+            SearchError: The loss became no number, or the features take too much room.
         """
-        if self.checkpoint.exists():
-            return
-        with _threads(self.train_threads or len(os.sched_getaffinity(0))):
-            self._train()
+        if not self.checkpoint.exists():
+            with _threads(self.train_threads or len(os.sched_getaffinity(0))):
+                self._train()
+        if self.cache_features:
+            with _threads(self.threads):    # as a worker: another number of threads gives other last bits
+                self.setup()
+                self._batches('val', self.images)
+            self.scorer = None
 
     def _train(self) -> None:
         folder = self.checkpoint.parent
@@ -123,40 +166,60 @@ class SupernetEstimator(Estimator):
     # ---- once in each worker
 
     def setup(self) -> None:
-        """Load the supernet and the pictures."""
-        init_default_scope(self.config.get('default_scope', 'mmdet'))
-        model = MODELS.build(self.space.supernet(self.config.model))
+        """Load the supernet, and the images or their features."""
+        self.scorer = self._build_scorer()
         weights = torch.load(self.checkpoint, map_location='cpu', weights_only=True)
-        model.load_state_dict(weights.get('state_dict', weights), strict=True)
-        model.to(get_device()).eval()
+        self.scorer.model.load_state_dict(weights.get('state_dict', weights), strict=True)
+        self.evaluator = Evaluator(self.config.val_evaluator)
+        self._loaded: dict[tuple, Iterable[dict]] = {}
+        self._batches('train', self.recalibration_images)
+
+    def _build_scorer(self) -> SupernetScorer:
+        init_default_scope(self.config.get('default_scope', 'mmdet'))
+        cfg = self.space.supernet(self.config.model)
+        model = MODELS.build(cfg).to(get_device()).eval()
         if self.amp:
             keep_outputs_exact(model)
-        self.scorer = SupernetScorer(model, self.amp, self.cache_megabytes)
-        self.evaluator = Evaluator(self.config.val_evaluator)
-        self._scored: dict[Optional[int], Iterable[dict]] = {}
-        self._calibration = self._load(innermost(self.config.train_dataloader.dataset), self.recalibration_images,
-                                       spread=True)
+        neck = cfg.get('neck')
+        first_level = neck.get('start_level', 0) if isinstance(neck, Mapping) else 0
+        return SupernetScorer(model, self.amp, self.cache_megabytes, first_level)
 
-    def _load(self, dataset: dict, images: Optional[int], spread: bool) -> Iterable[dict]:
-        """Load pictures of a split through search-val's pipeline: the first, or some spread evenly over it."""
+    def _batches(self, split: str, images: Optional[int]) -> Iterable[dict]:
+        """Return the batches of a split, as the scorer runs them."""
+        if (split, images) not in self._loaded:
+            loader = self._loader(split, images)
+            self.evaluator.dataset_meta = loader.dataset.metainfo
+            with torch.inference_mode():
+                if self.cache_features:
+                    name = f'search-{split}-{len(loader.dataset)}'
+                    batches = self.features.load(name, self._key(split, images), loader, self.scorer.extract)
+                else:
+                    batches = self.scorer.load(loader)
+            self._loaded[split, images] = batches
+        return self._loaded[split, images]
+
+    def _loader(self, split: str, images: Optional[int]) -> DataLoader:
+        """Return a loader through search-val's pipeline: of search-val's first images, or spread over search-train."""
+        dataset = innermost(self.config[f'{split}_dataloader'].dataset)
         pipeline = innermost(self.config.val_dataloader.dataset).pipeline
         built = DATASETS.build({**dataset, 'pipeline': pipeline, 'test_mode': True})
-        self.evaluator.dataset_meta = built.metainfo
+        spread = split == 'train'
         if images is not None and images < len(built):
             chosen = np.linspace(0, len(built) - 1, images).round() if spread else np.arange(images)
             built = built.get_subset([int(index) for index in chosen])
-        # Batch statistics of a single value do not exist, and the coarsest map of one picture may have just one.
+        # Batch statistics of a single value do not exist, and the coarsest map of one image may have just one.
         drop_last = spread and len(built) % self.batch_size == 1 < len(built)
-        loader = Runner.build_dataloader(dict(
+        return Runner.build_dataloader(dict(
             dataset=built, batch_size=self.batch_size, num_workers=0, drop_last=drop_last,
             sampler=dict(type='DefaultSampler', shuffle=False)))
-        with torch.inference_mode():
-            return self.scorer.load(loader)
 
-    def _batches(self, images: Optional[int]) -> Iterable[dict]:
-        if images not in self._scored:
-            self._scored[images] = self._load(innermost(self.config.val_dataloader.dataset), images, spread=False)
-        return self._scored[images]
+    def _key(self, split: str, images: Optional[int]) -> str:
+        """Hash all that the maps of a set depend on, to the last bit."""
+        model = self.config.model
+        datasets = [innermost(self.config[f'{name}_dataloader'].dataset) for name in (split, 'val')]
+        return digest(hash_tensors(self.scorer.model.backbone.state_dict()), self.scorer.first_level,
+                      hash_part([model.backbone, model.get('data_preprocessor'), *datasets]), images, self.batch_size,
+                      self.amp, self.threads, get_device(), torch.__version__)
 
     # ---- for each candidate
 
@@ -178,7 +241,7 @@ class SupernetEstimator(Estimator):
         if budget.epochs is not None or budget.resolution is not None:
             raise ValueError(f'a supernet scores with the epochs and the resolution it was trained with, not {budget}')
         started = time.perf_counter()
-        batches = self._batches(self.images if budget.images is None else budget.images)
+        batches = self._batches('val', self.images if budget.images is None else budget.images)
         with self._on_path(genotype):
             metrics, images = self.scorer.score(batches, self.evaluator)
         if folder is not None:
@@ -193,9 +256,10 @@ class SupernetEstimator(Estimator):
     def _on_path(self, genotype: Genotype) -> Iterator[None]:
         """Set a path and recalibrate its batch norm statistics, under inference mode."""
         model = self.scorer.model
+        calibration = self._batches('train', self.recalibration_images)
         for module in searched_modules(model).values():
             module.set_path(genotype.plain())
-        with torch.inference_mode(), recalibrated(model, self._calibration, self.scorer.calibrate,
+        with torch.inference_mode(), recalibrated(model, calibration, self.scorer.calibrate,
                                                   self.scorer.recalibrated_modules):
             yield
 
@@ -214,21 +278,10 @@ class SupernetEstimator(Estimator):
             self.setup()
         detector = MODELS.build(self.space.apply(genotype, self.config.model))
         with _threads(self.threads), self._on_path(genotype):
-            detector.load_state_dict(self._extracted(genotype), strict=True)
+            detector.load_state_dict(extracted_state(self.scorer.model, genotype.plain()), strict=True)
         meta = dict(classes=self.evaluator.dataset_meta['classes'], palette=self.evaluator.dataset_meta['palette'])
         save_weights(path, detector.state_dict(), dataset_meta=meta)
         return True
-
-    def _extracted(self, genotype: Genotype) -> dict[str, Tensor]:
-        """Return the state of the genotype's own detector: what is searched extracted, the rest as it is."""
-        model = self.scorer.model
-        searched = searched_modules(model)
-        inside = tuple(f'{name}.' for name in searched)
-        state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(inside)}
-        for name, module in searched.items():
-            extracted = module.extract(genotype.plain()).state_dict()
-            state.update({f'{name}.{inner}': tensor for inner, tensor in extracted.items()})
-        return state
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from typing import Mapping, Optional, Union
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from torch import nn
+from torch import Tensor, nn
 
 from nasdet.genotype import Genotype
 from nasdet.registry import SPACES, build
@@ -35,6 +35,22 @@ def searched_modules(model: nn.Module) -> dict[str, nn.Module]:
     if not found:
         raise ValueError(f'{type(model).__name__} is no supernet: no module of it has set_path')
     return found
+
+
+def extracted_state(model: nn.Module, value: Mapping) -> dict[str, Tensor]:
+    """Return the state of a genotype's own detector: what is searched extracted, the rest as it is.
+
+    Args:
+        model: A supernet.
+        value: Plain value of a genotype.
+    """
+    searched = searched_modules(model)
+    inside = tuple(f'{name}.' for name in searched)
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(inside)}
+    for name, module in searched.items():
+        extracted = module.extract(value).state_dict()
+        state.update({f'{name}.{inner}': tensor for inner, tensor in extracted.items()})
+    return state
 
 
 @HOOKS.register_module()

@@ -36,3 +36,15 @@ def space():
     """Merging cells of eight channels."""
     from nasdet.spaces import MergingCellSpace
     return MergingCellSpace(num_cells=6, neck=dict(out_channels=8, stack_times=1))
+
+
+@pytest.fixture(scope='session')
+def trained(prepared, tmp_path_factory):
+    """The work dir of a trained supernet of :func:`space`."""
+    from nasdet.estimators import SupernetEstimator
+    from nasdet.spaces import MergingCellSpace
+    from tests.estimators.toys import SMALL
+    space = MergingCellSpace(num_cells=6, neck=dict(out_channels=8, stack_times=1))
+    work_dir = tmp_path_factory.mktemp('search')
+    SupernetEstimator(space, prepared, work_dir, **SMALL).prepare()
+    return work_dir

@@ -1,6 +1,5 @@
 import copy
 
-import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -12,18 +11,7 @@ from nasdet.estimators import SupernetEstimator
 from nasdet.protocol import Budget
 from nasdet.training import ProgressHook
 from nasdet.training.subset import innermost
-
-SMALL = dict(epochs=2, recalibration_images=9, batch_size=4, train_threads=1)
-
-
-@pytest.fixture(scope='module')
-def trained(prepared, tmp_path_factory):
-    """The work dir of a trained supernet, its space and its config."""
-    from nasdet.spaces import MergingCellSpace
-    space = MergingCellSpace(num_cells=6, neck=dict(out_channels=8, stack_times=1))
-    work_dir = tmp_path_factory.mktemp('search')
-    SupernetEstimator(space, prepared, work_dir, **SMALL).prepare()
-    return work_dir
+from tests.estimators.toys import SMALL, genotypes
 
 
 @pytest.fixture
@@ -32,10 +20,6 @@ def estimator(space, config, trained):
     estimator.prepare()
     estimator.setup()
     return estimator
-
-
-def genotypes(space, number):
-    return [space.sample(np.random.default_rng(seed)) for seed in range(number)]
 
 
 def state(model):
@@ -106,22 +90,20 @@ def test_exported_weights_give_the_scored_detector(space, config, trained, estim
     expected = estimator.evaluate(genotype, Budget(), seed=0).metrics
     assert evaluator.evaluate(12) == pytest.approx(expected, abs=1e-4)
     with estimator._on_path(genotype):
-        found = torch.cat([torch.cat([sample.pred_instances.bboxes, sample.pred_instances.scores[:, None]], 1)
-                           for batch in estimator._batches(None) for sample in estimator.scorer.run(batch, 'predict')])
+        found = [sample.pred_instances for batch in estimator._batches('val', None)
+                 for sample in estimator.scorer.run(batch, 'predict')]
+    found = torch.cat([torch.cat([boxes.bboxes, boxes.scores[:, None]], 1) for boxes in found])
     torch.testing.assert_close(found, detections(detector, config), rtol=1e-3, atol=1e-3)
 
 
-def test_kept_maps_kept_pictures_and_read_pictures_score_alike(space, config, trained, estimator):
+def test_kept_images_and_read_images_score_alike(space, config, trained, estimator):
     genotype = genotypes(space, 1)[0]
-    maps = estimator._batches(None)
-    assert 'maps' in maps[0]
-    map_bytes = sum(tensor.nbytes for batch in maps for tensor in batch['maps'])
+    assert isinstance(estimator._batches('val', None), list)
+    other = SupernetEstimator(space, config, trained, cache_megabytes=1e-6, **SMALL)
+    other.setup()
+    assert not isinstance(other._batches('val', None), list)
     reference = estimator.evaluate(genotype, Budget(), seed=0).metrics
-    for megabytes in ((map_bytes - 1) / 2 ** 20, 1e-6):
-        other = SupernetEstimator(space, config, trained, cache_megabytes=megabytes, **SMALL)
-        other.setup()
-        assert isinstance(other._batches(None), list) == (megabytes > 1e-3)
-        assert other.evaluate(genotype, Budget(), seed=0).metrics == pytest.approx(reference, abs=1e-6)
+    assert other.evaluate(genotype, Budget(), seed=0).metrics == reference
 
 
 def test_recalibration_is_of_the_path_and_of_neck_and_head_only(space, estimator):
@@ -138,7 +120,7 @@ def test_recalibration_is_of_the_path_and_of_neck_and_head_only(space, estimator
 
 def test_images_of_the_budget_and_of_the_calibration(space, config, estimator):
     assert estimator.evaluate(genotypes(space, 1)[0], Budget(images=5), seed=0).cost['images'] == 5
-    calibrated = [sample.img_id for batch in estimator._calibration for sample in batch['data_samples']]
+    calibrated = [sample.img_id for batch in estimator._batches('train', 9) for sample in batch['data_samples']]
     assert len(calibrated) == 8     # of nine, whose last would have been a batch of one
     assert innermost(config.train_dataloader.dataset).ann_file != innermost(config.val_dataloader.dataset).ann_file
     with pytest.raises(ValueError, match='trained with, not'):

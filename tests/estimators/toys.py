@@ -1,0 +1,32 @@
+"""What the tests of supernet scoring share."""
+
+import numpy as np
+from mmdet.registry import MODELS
+
+from nasdet.models.backbones import ResNet10
+from nasdet.spaces import MergingCellSpace
+
+SMALL = dict(epochs=2, recalibration_images=9, batch_size=4, train_threads=1)       # of a SupernetEstimator
+
+
+def genotypes(space, number):
+    """Return some genotypes, the same ones at each call."""
+    return [space.sample(np.random.default_rng(seed)) for seed in range(number)]
+
+
+@MODELS.register_module()
+class SearchedResNet10(ResNet10):
+    """A backbone with paths, all the same."""
+
+    def set_path(self, value):
+        """Choose nothing."""
+
+
+class SearchedBackboneSpace(MergingCellSpace):
+    """Merging cells, and a backbone that takes part in the search."""
+
+    def supernet(self, model):
+        """Return the supernet's config."""
+        cfg = super().supernet(model)
+        cfg['backbone']['type'] = 'SearchedResNet10'
+        return cfg
