@@ -222,18 +222,19 @@ class _LogFile(logging.FileHandler):
 
 
 def _log_to(path: Path) -> None:
-    """Send the search's log to its file, and its warnings to the terminal too."""
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
+    """Send what nasdet logs to the search's file, and its warnings to the terminal too."""
+    package = logging.getLogger('nasdet')
+    for handler in list(package.handlers):
+        package.removeHandler(handler)
         handler.close()
     handler = _LogFile(path)
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
-    logger.addHandler(handler)
+    package.addHandler(handler)
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
-    logger.addHandler(terminal)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    package.addHandler(terminal)
+    package.setLevel(logging.INFO)
+    package.propagate = False
 
 
 def main(args) -> int:
