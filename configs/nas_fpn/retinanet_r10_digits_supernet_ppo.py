@@ -9,7 +9,9 @@ search = dict(
     space=dict(
         type='MergingCellSpace', num_cells=7, neck=dict(out_channels=32, stack_times=1, norm_cfg=dict(type='BN'))),
     searcher=dict(type='ReinforceSearcher', update='ppo', batch=20),
-    estimator=dict(type='SupernetEstimator', epochs=20, recalibration_images=200, train_threads=1, num_workers=1),
+    estimator=dict(
+        type='SupernetEstimator', epochs=20, recalibration_images=200, cache_features=True, train_threads=1,
+        num_workers=1),
     objective='coco/bbox_mAP',
     costs=[dict(type='Macs', scope='neck', input_shape=(3, 128, 128)), dict(type='Params', scope='neck')],
     engine=dict(type='LocalEngine', slots=2),
