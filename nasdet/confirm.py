@@ -60,12 +60,12 @@ class Confirmation:
                                   f'use the former, or move that folder away')
         write_json(path, protocol)
 
-    def run(self, candidates: Sequence[Candidate], seeds: int) -> list[dict]:
+    def run(self, candidates: Sequence[Candidate], seeds: Sequence[int]) -> list[dict]:
         """Train and measure every candidate with every seed, one after the other, skipping what is done.
 
         Args:
             candidates: Their order is that of the table.
-            seeds: The seeds are 0, 1, ...; all candidates run with one before any runs with the next.
+            seeds: Of the trainings; all candidates run with one before any runs with the next.
 
         Returns:
             All rows of ``results.csv``.
@@ -73,7 +73,7 @@ class Confirmation:
         path = self.folder / 'results.csv'
         rows = read_rows(path)
         done = {(row['architecture'], row['key'], int(row['seed'])) for row in rows}
-        jobs = [(candidate, seed) for seed in range(seeds) for candidate in candidates]
+        jobs = [(candidate, seed) for seed in seeds for candidate in candidates]
         left = [(candidate, seed) for candidate, seed in jobs if (candidate.name, candidate.key, seed) not in done]
         finished = len(jobs) - len(left)
         with Bar('confirm', len(jobs), finished) as bar:
@@ -212,7 +212,7 @@ def main(args) -> int:
         space = build(SPACES, config.search.space)
         candidates = choose(config, space, read_record(folder.history), args.top_k, args.baselines or ())
         check_buildable(candidates)
-        text = summary(confirmation.run(candidates, args.seeds), candidates, confirmation.epochs)
+        text = summary(confirmation.run(candidates, range(args.seeds)), candidates, confirmation.epochs)
         (confirmation.folder / 'README.md').write_text(f'# Confirmation\n\n{text}')
         report = write_report(folder.path)
     finally:

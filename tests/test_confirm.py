@@ -173,35 +173,35 @@ CANDIDATES = [Candidate('detector', '', ConfigDict(type='Detector')),
 
 def test_all_candidates_run_with_one_seed_before_the_next(searched):
     confirmation = Planted(searched.folder, searched.config)
-    rows = confirmation.run(CANDIDATES, 2)
+    rows = confirmation.run(CANDIDATES, range(2))
     assert confirmation.trained == [('detector', 0), ('trial-000003', 0), ('detector', 1), ('trial-000003', 1)]
     assert [row['seed'] for row in rows] == [0, 0, 1, 1] and len(read_rows(confirmation.folder / 'results.csv')) == 4
 
 
 def test_a_finished_run_is_not_made_again(searched):
     with pytest.raises(SearchError, match='stopped'):
-        Planted(searched.folder, searched.config, fail_at=('trial-000003', 1)).run(CANDIDATES, 2)
+        Planted(searched.folder, searched.config, fail_at=('trial-000003', 1)).run(CANDIDATES, range(2))
     again = Planted(searched.folder, searched.config)
-    again.run(CANDIDATES, 2)
+    again.run(CANDIDATES, range(2))
     assert again.trained == [('trial-000003', 1)]
     more = Planted(searched.folder, searched.config)
-    assert len(more.run(CANDIDATES, 3)) == 6 and more.trained == [('detector', 2), ('trial-000003', 2)]
+    assert len(more.run(CANDIDATES, range(3))) == 6 and more.trained == [('detector', 2), ('trial-000003', 2)]
 
 
 def test_a_run_killed_before_its_row_was_written_is_not_measured_again(searched):
     confirmation = Planted(searched.folder, searched.config)
-    confirmation.run(CANDIDATES, 1)
+    confirmation.run(CANDIDATES, range(1))
     (confirmation.folder / 'results.csv').unlink()
     again = Planted(searched.folder, searched.config)
-    assert len(again.run(CANDIDATES, 1)) == 2 and again.trained == []
+    assert len(again.run(CANDIDATES, range(1))) == 2 and again.trained == []
 
 
 def test_another_network_in_the_same_folder_is_refused(searched):
     confirmation = Planted(searched.folder, searched.config)
-    confirmation.run(CANDIDATES, 1)
+    confirmation.run(CANDIDATES, range(1))
     other = Candidate('trial-000003', 'def', ConfigDict(type='Other'))
     with pytest.raises(SearchError, match='another network or schedule'):
-        confirmation.run([other], 1)
+        confirmation.run([other], range(1))
 
 
 def test_a_second_way_of_training_is_refused(searched):
@@ -248,7 +248,7 @@ def test_a_run_trains_on_all_that_the_search_saw_and_on_nothing_else(searched):
 
 def test_a_metric_that_the_test_lacks_is_named(searched):
     with pytest.raises(SearchError, match='gives no coco/bbox_mAP, only accuracy'):
-        Planted(searched.folder, searched.config, metric='accuracy').run(CANDIDATES, 1)
+        Planted(searched.folder, searched.config, metric='accuracy').run(CANDIDATES, range(1))
 
 
 def test_a_search_without_a_network_is_refused(searched):
@@ -257,7 +257,7 @@ def test_a_search_without_a_network_is_refused(searched):
 
 
 def test_the_summary_speaks_of_the_best_by_reward(searched):
-    rows = Planted(searched.folder, searched.config).run(CANDIDATES, 3)
+    rows = Planted(searched.folder, searched.config).run(CANDIDATES, range(3))
     text = summary(rows, CANDIDATES, 4)
     expected = stats.ttest_rel([0.2, 0.35, 0.5], [0.1, 0.2, 0.3]).pvalue
     assert f'p = {expected:.3g}' in text and 'trained from scratch for 4 epochs' in text
