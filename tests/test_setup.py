@@ -78,6 +78,14 @@ def test_the_key_follows_the_requirements(repo_root, tmp_path):
     assert setup(tmp_path, '--key').stdout != setup(repo_root, '--key').stdout
 
 
+def test_another_stack_is_another_environment(repo_root):
+    keys = [setup(repo_root, '--key', STACK=name).stdout.strip() for name in ('', 'original')]
+    assert len(set(keys)) == 2 and all(keys)
+    done = setup(repo_root, '--key', STACK='none-such')
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr.startswith('set-up: STACK=none-such: there is no ')
+
+
 def test_a_python_that_does_not_serve_is_named(repo_root, tmp_path, machine):
     done = setup(repo_root, tmp_path / 'venv', PYTHON='/bin/false')
     assert (done.returncode, done.stderr) == (1, 'set-up: PYTHON=/bin/false is not a Python 3.10, 3.11 or 3.12\n')
