@@ -159,6 +159,15 @@ check_disk() {
     fi
 }
 
+# Both stacks own the modules mmdet, mmcv and mmengine, so an environment holds one of them for good.
+check_stack() {
+    local made=$venv/.nasdet/stack
+    if [[ -e $made && $(<"$made") != "${STACK:-}" ]]; then
+        fail "$venv was made with STACK='$(<"$made")', not with STACK='${STACK:-}': choose another place with VENV=/path"
+    fi
+    echo "${STACK:-}" >"$made"
+}
+
 # The console command and the configs of this checkout. Several checkouts may share an environment, one at a time.
 link_checkout() {
     local state link=$stamps/checkout
@@ -189,6 +198,7 @@ make_environment() {
     mkdir -p "$venv/.nasdet"
     exec 9>"$venv/.nasdet/lock"
     flock --nonblock 9 || { say "another set-up works in $venv: waiting for it"; flock 9; }
+    check_stack
     if [[ ! -e $stamps/done ]]; then announce; fi
     if ! "$venv/bin/python" -c '' 2>/dev/null; then "$python" -m venv --without-pip "$venv"; fi
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

@@ -86,6 +86,14 @@ def test_another_stack_is_another_environment(repo_root):
     assert done.stderr.startswith('set-up: STACK=none-such: there is no ')
 
 
+def test_an_environment_keeps_its_stack(repo_root, tmp_path):
+    (tmp_path / '.nasdet').mkdir()
+    (tmp_path / '.nasdet' / 'stack').write_text('original\n')
+    done = setup(repo_root, tmp_path, STACK='')
+    assert done.returncode == 1
+    assert "was made with STACK='original', not with STACK=''" in done.stderr
+
+
 def test_a_python_that_does_not_serve_is_named(repo_root, tmp_path, machine):
     done = setup(repo_root, tmp_path / 'venv', PYTHON='/bin/false')
     assert (done.returncode, done.stderr) == (1, 'set-up: PYTHON=/bin/false is not a Python 3.10, 3.11 or 3.12\n')
@@ -106,8 +114,9 @@ def test_a_folder_of_something_else_is_left_alone(repo_root, tmp_path):
 def test_once_made_it_is_ready_at_once(repo_root):
     if not (Path(sys.prefix) / '.nasdet').exists():
         pytest.skip('this environment was not made by requirements/setup.sh')
+    stack = Path(sys.prefix) / '.nasdet' / 'stack'
     started = time.monotonic()
-    done = setup(repo_root, sys.prefix)
+    done = setup(repo_root, sys.prefix, STACK=stack.read_text().strip() if stack.exists() else '')
     assert done.returncode == 0
     assert f'{sys.prefix} is ready' in done.stdout
     assert done.stdout.count('\n') == 1
