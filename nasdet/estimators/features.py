@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
@@ -31,27 +32,17 @@ class FeatureCache:
         self.gigabytes = gigabytes
 
     def announce(self, images: int, size: float) -> None:
-        """Log what a set will take.
+        """Log what features will take.
 
         Args:
-            images: Of the set.
+            images: Of all sets.
             size: Bytes.
 
         Raises:
             SearchError: More than ``cache_gigabytes`` allows, or than the disk has.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        what = f'features of {images:,} images: {_readable(size)} in {self.folder}'
-        taken = sum(file.stat().st_size for file in self.folder.rglob('*.pt'))
-        free = shutil.disk_usage(self.folder).free
-        way_out = 'score fewer images, or leave out cache_features, and every candidate runs the backbone again'
-        if size + taken > self.gigabytes * GIBIBYTE:
-            raise SearchError(f'{what}, where others take {_readable(taken)}, but cache_gigabytes={self.gigabytes:g}: '
-                              f'raise it, {way_out}')
-        if size > free:
-            raise SearchError(f'{what}, but its disk has {_readable(free)} left: make room, name a folder of another '
-                              f'disk with features_dir, {way_out}')
-        logger.info(what)
+        with self._locked():
+            self._announce(images, size)
 
     def load(self, name: str, key: str, loader: Iterable[dict], extract: Callable[[dict], dict]) -> 'StoredBatches':
         """Return the maps of a set, and compute and write them first where no process has done so.
@@ -66,13 +57,34 @@ class FeatureCache:
             SearchError: As :meth:`announce` raises it.
         """
         folder = self.folder / f'{name}-{key}'
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / 'lock', 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)    # released where the file is closed, or its process killed
+        with self._locked():
             if not folder.exists():
                 self._tidy(name)
                 self._write(folder, loader, extract)
         return StoredBatches(folder)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / 'lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)    # released where the file is closed, or its process killed
+            yield
+
+    def _announce(self, images: int, size: float) -> float:
+        """Announce and return the bytes that the cache has room for."""
+        what = f'features of {images:,} images: {_readable(size)} in {self.folder}'
+        taken = sum(file.stat().st_size for file in self.folder.rglob('*.pt'))
+        free = shutil.disk_usage(self.folder).free
+        room = self.gigabytes * GIBIBYTE - taken
+        way_out = 'score fewer images, or leave out cache_features, and every candidate runs the backbone again'
+        if size > room:
+            raise SearchError(f'{what}, where others take {_readable(taken)}, but cache_gigabytes={self.gigabytes:g}: '
+                              f'raise it, {way_out}')
+        if size > free:
+            raise SearchError(f'{what}, but its disk has {_readable(free)} left: make room, name a folder of another '
+                              f'disk with features_dir, {way_out}')
+        logger.info(what)
+        return room
 
     def _tidy(self, name: str) -> None:
         """Remove what killed processes left (we hold the lock), and say which complete sets are of no use here."""
@@ -90,7 +102,12 @@ class FeatureCache:
             for number, batch in enumerate(loader):
                 stored = extract(batch)
                 if number == 0:
-                    self.announce(images, size_of(stored) / len(stored['metainfo']) * images)
+                    room = self._announce(images, size_of(stored) / len(stored['metainfo']) * images)
+                room -= size_of(stored)
+                if room < 0:
+                    raise SearchError(f'features outgrow cache_gigabytes={self.gigabytes:g}, since later images are '
+                                      f'larger than the first: search in another work dir with a larger '
+                                      f'cache_gigabytes; checkpoint takes the trained supernet over')
                 _save(stored, temporary / f'{number:06d}.pt')
         except BaseException:
             shutil.rmtree(temporary)

@@ -224,7 +224,7 @@ def test_the_size_is_announced_before_anything_is_trained(make, space, config, t
     # of the nine images for recalibration eight are used: the last would be a batch of its own
     expected = f'features of 21 images: {size / 20 * 21 / 2 ** 20:.1f} MiB in {tmp_path / "elsewhere"}'
     assert expected in log.messages
-    assert not list((tmp_path / 'elsewhere').iterdir())
+    assert [path.name for path in (tmp_path / 'elsewhere').iterdir()] == ['lock']
 
 
 def test_features_above_the_limit_or_the_free_space_are_refused(space, config, tmp_path, monkeypatch):
@@ -242,6 +242,13 @@ def test_sets_share_the_limit(tmp_path):
     with pytest.raises(SearchError, match='where others take'):
         cache.load('val', 'two', toy_loader(), toy_maps)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['lock', 'val-one']
+
+
+def test_later_images_that_are_larger_are_refused_too(tmp_path):
+    cache = FeatureCache(tmp_path, 20e3 / 2 ** 30)
+    with pytest.raises(SearchError, match='later images are larger than the first'):
+        cache.load('val', 'key', toy_loader(((8, 8), (64, 64))), toy_maps)
+    assert [path.name for path in tmp_path.iterdir()] == ['lock']
 
 
 def test_a_searched_backbone_is_refused_by_name(config, tmp_path):
