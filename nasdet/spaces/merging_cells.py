@@ -41,7 +41,8 @@ class MergingCellSpace(Space):
         top: Recipe of the levels above the backbone's: ``'pool'`` (paper) or ``'conv_pool'`` (mmdet).
         conv_bias: Whether the merging convolutions have a bias.
         neck: What :meth:`apply` gives the neck beside the genotype: ``out_channels`` (default: the detector's own),
-            ``stack_times`` (default 3, as the paper's search), ``norm_cfg`` (default BN), ``init_cfg``.
+            ``stack_times`` (default 3, as the paper's search), ``norm_cfg`` (default BN), ``init_cfg``,
+            ``drop_block``.
         extra_projection: Whether the second backbone map used is projected twice, once for the first cell that
             consumes it and once for all others; the paper's figures of cost imply it.
         stacks: Numbers of stacks to choose from.
@@ -86,7 +87,7 @@ class MergingCellSpace(Space):
         self._check_neck()
 
     def _check_neck(self) -> None:
-        known = {'out_channels', 'stack_times', 'norm_cfg', 'init_cfg'}
+        known = {'out_channels', 'stack_times', 'norm_cfg', 'init_cfg', 'drop_block'}
         if not self.neck.keys() <= known:
             raise ValueError(f'neck takes {sorted(known)}, not {sorted(self.neck.keys() - known)}')
         for name, decision in (('out_channels', 'width'), ('stack_times', 'stacks')):
@@ -217,6 +218,8 @@ class MergingCellSpace(Space):
             if len(self.further.get(name, ())) > 1:
                 raise ValueError(f'a supernet has one {name}, and this space leaves open which of '
                                  f'{list(self.further[name])}: use TrainingEstimator, or give the space one of them')
+        if 'drop_block' in self.neck:
+            raise ValueError('a supernet has no DropBlock: leave drop_block out of neck, or use TrainingEstimator')
         decided = {name: max(known) for name, known in self.further.items()}    # of stacks, the supernet has the most
         convs = dict(convs=list(self.further['conv'])) if 'conv' in self.further else {}
         return self._with_neck(model, dict(type='MergingCellSupernet', num_cells=self.num_cells, **self._settings(),

@@ -125,6 +125,7 @@ def test_more_images_than_there_are(search):
     ('search.space.ops=[max]', "ops are among ('sum', 'gp'), not ('max',)"),
     ('search.space.neck.out_channels=0', 'out_channels'),
     ('search.space.neck.norm_cfg.type=GN', 'num_groups'),
+    ('search.space.head_depths=[1,2]', 'a supernet has one head_depth, and this space leaves open which of [1, 2]'),
     ('model.backbone.type=ResNet11', 'the backbone ResNet11 cannot be built'),
 ])
 def test_a_space_that_does_not_fit_the_detector(search, option, sentence):

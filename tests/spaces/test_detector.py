@@ -180,10 +180,12 @@ def test_apply_writes_what_the_genotype_decides():
     build_on_meta(applied)
 
 
-@pytest.mark.parametrize('open_choices, words', [(dict(widths=(32, 64)), r'one width, .* \[32, 64\]: use Training'),
-                                                 (dict(head_depths=(1, 2)), r'one head_depth, .* \[1, 2\]: use Train')])
-def test_a_supernet_refuses_what_shares_no_weights(open_choices, words):
-    space = MergingCellSpace(**open_choices)
+@pytest.mark.parametrize('settings, words', [
+    (dict(widths=(32, 64)), r'one width, .* \[32, 64\]: use TrainingEstimator'),
+    (dict(head_depths=(1, 2)), r'one head_depth, .* \[1, 2\]: use TrainingEstimator'),
+    (dict(neck=dict(drop_block=dict(drop_prob=0.1, block_size=3))), 'no DropBlock: .* use TrainingEstimator')])
+def test_a_supernet_refuses_what_it_cannot_have(settings, words):
+    space = MergingCellSpace(**settings)
     with pytest.raises(ValueError, match=words):
         space.supernet(model_config(RETINANET))
     space.check_model(model_config(RETINANET))      # a training of each candidate does not mind
