@@ -140,23 +140,46 @@ def run_cells(features: Sequence[Tensor], levels: Sequence[int], cells: Sequence
     Returns:
         One map a level, finest first, with the shapes of ``features``.
     """
-    pool, pool_levels = list(features), list(levels)
-    sizes = {level: feature.shape[-2:] for level, feature in zip(levels, features, strict=True)}
+    pool = _Pool(features, levels, mode)
     outputs = dict(zip(levels, features, strict=True))
     for cell, conv in zip(cells, convs, strict=True):
-        sources = tuple(pool_levels[offset] for offset in cell.inputs)
-        first, second = (resample(pool[offset], source - cell.level, sizes[cell.level], mode)
-                         for offset, source in zip(cell.inputs, sources, strict=True))
+        first, second = (pool.at_level(offset, cell.level) for offset in cell.inputs)
+        sources = tuple(pool.levels[offset] for offset in cell.inputs)
         merged = first + second if cell.op == 'sum' else global_pooling(first, second, sources, mode)
         for offset in cell.unused:
-            merged = merged + pool[offset]
+            merged = merged + pool.features[offset]
         if extra is not None and 1 in cell.inputs + cell.unused:
-            pool[1], extra = extra, None
-        pool.append(conv(merged))
-        pool_levels.append(cell.level)
+            pool.replace(1, extra)
+            extra = None
+        merged = conv(merged)
+        pool.append(merged, cell.level)
         if cell.output:
-            outputs[cell.level] = pool[-1]
+            outputs[cell.level] = merged
     return [outputs[level] for level in levels]
+
+
+class _Pool:
+    """The features that cells pick from; one that several cells want at the same level is resampled once."""
+
+    def __init__(self, features: Sequence[Tensor], levels: Sequence[int], mode: str):
+        self.features, self.levels, self.mode = list(features), list(levels), mode
+        self.sizes = {level: feature.shape[-2:] for level, feature in zip(levels, features, strict=True)}
+        self.resampled: dict[tuple[int, int], Tensor] = {}
+
+    def append(self, feature: Tensor, level: int) -> None:
+        self.features.append(feature)
+        self.levels.append(level)
+
+    def replace(self, offset: int, feature: Tensor) -> None:
+        self.features[offset] = feature
+        self.resampled = {key: known for key, known in self.resampled.items() if key[0] != offset}
+
+    def at_level(self, offset: int, level: int) -> Tensor:
+        key = (offset, level)
+        if key not in self.resampled:
+            self.resampled[key] = resample(self.features[offset], self.levels[offset] - level, self.sizes[level],
+                                           self.mode)
+        return self.resampled[key]
 
 
 def global_pooling(first: Tensor, second: Tensor, sources: tuple[int, int], mode: str) -> Tensor:
