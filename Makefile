@@ -4,15 +4,20 @@
 VENV ?= .venv
 # One test process a core; a file's tests share their trained networks, so they stay together.
 TWO_CORES = -n 2 --dist loadfile
+TWO_CORES_ANY = -n 2
 RUN = . $(abspath $(VENV))/.nasdet/environment && $(VENV)/bin/python
 
-.PHONY: demo test test-all lint setup clean
+.PHONY: demo test test-configs test-all lint setup clean
 
 demo: setup
 	@$(RUN) tools/demo.py
 
 test: setup
 	@$(RUN) -m pytest $(TWO_CORES) -m 'not slow'
+
+# The search configs that `make test` leaves out.
+test-configs: setup
+	@$(RUN) -m pytest $(TWO_CORES_ANY) -m slow tests/end_to_end
 
 test-all: setup
 	@$(RUN) -m pytest $(TWO_CORES)

@@ -98,7 +98,7 @@ def wait(processes: list[subprocess.Popen]) -> None:
 def main() -> int:
     """Run all steps; 0 when each worked and the found neck reached the floor."""
     started = time.monotonic()
-    print(f'nasdet demo: about 8 minutes on 2 cores; everything lies in {WORK_DIR}', flush=True)
+    print(f'nasdet demo: about 6 minutes on 2 cores; everything lies in {WORK_DIR}', flush=True)
     run('1/3 train the supernet, search over it with a controller (PPO)', '-m', 'nasdet', 'search', CONFIG,
         '--work-dir', WORK_DIR)
     print('== 2/3 train the found neck, and FPN, from scratch with MMDetection', flush=True)

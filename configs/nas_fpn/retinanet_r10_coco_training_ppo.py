@@ -46,6 +46,6 @@ search = dict(
     estimator=dict(type='TrainingEstimator', amp=True, num_workers=8),
     objective='coco/bbox_mAP',
     costs=[dict(type='Macs', scope='neck', input_shape=(3, 512, 512)), dict(type='Params', scope='neck')],
-    engine=dict(type='LocalEngine', slots=1),
+    engine=dict(type='LocalEngine', slots=1, timeout=6 * 3600),
     budget=dict(trials=8000),
     seed=0)

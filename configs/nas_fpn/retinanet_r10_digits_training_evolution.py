@@ -2,5 +2,6 @@
 _base_ = ['retinanet_r10_digits_supernet_ppo.py']
 search = dict(
     searcher=dict(_delete_=True, type='EvolutionSearcher', population=20, sample=5),
-    estimator=dict(_delete_=True, type='TrainingEstimator', epochs=12),
+    estimator=dict(_delete_=True, type='TrainingEstimator', epochs=3),
+    engine=dict(timeout=3600),
     budget=dict(trials=100))

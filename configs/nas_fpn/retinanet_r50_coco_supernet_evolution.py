@@ -36,6 +36,6 @@ search = dict(
         type='SupernetEstimator', epochs=12, recalibration_images=200, cache_features=True, amp=True, num_workers=8),
     objective='coco/bbox_mAP',
     costs=[dict(type='Macs', scope='neck', input_shape=(3, 512, 512)), dict(type='Params', scope='neck')],
-    engine=dict(type='LocalEngine', slots=1),
+    engine=dict(type='LocalEngine', slots=1, timeout=3600),
     budget=dict(trials=500),
     seed=0)

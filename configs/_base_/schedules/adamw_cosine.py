@@ -1,5 +1,5 @@
 # From scratch on little data: AdamW, 100 iterations of warm-up, cosine to zero. Estimators scale it to their epochs.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=18, val_interval=18)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -8,5 +8,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10.0, norm_type=2))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', T_max=18, by_epoch=True, begin=0, end=18, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
 ]
