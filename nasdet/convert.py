@@ -1,7 +1,7 @@
 """Weights from elsewhere, made ready for a detector."""
 
 import copy
-from typing import Mapping
+from typing import Callable, Mapping
 
 from mmengine.config import ConfigDict
 
@@ -62,26 +62,59 @@ NASFPN_CELLS = ('gp_64_4', 'sum_44_4', 'sum_43_3', 'sum_34_4', 'sum_55_5', 'sum_
 
 
 def mmdet_nasfpn(state_dict: Mapping) -> dict:
-    """Rename the weights of mmdet's NASFPN to those of ``zoo.build('nas_fpn_mmdet')``.
+    """Rename the weights of mmdet's NASFPN to those of a MergingCellFPN with the genotype ``nas_fpn_mmdet``.
 
     Args:
-        state_dict: Of the neck alone: names start with ``lateral_convs``, ``extra_downsamples`` or ``fpn_stages``.
+        state_dict: Of the neck alone, or of a whole detector, such as a checkpoint of mmdet's model zoo holds: then
+            the names that start with ``neck.`` change, and the others stay.
 
     Returns:
-        The same tensors under the names of a MergingCellFPN.
+        The same tensors under the new names.
 
     Raises:
-        ValueError: A name is not NASFPN's.
+        ValueError: A name of the neck is not NASFPN's.
     """
-    return {_nasfpn_name(name): tensor for name, tensor in state_dict.items()}
+    return _rename_neck(state_dict, _from_nasfpn)
 
 
-def _nasfpn_name(name: str) -> str:
-    part, index, *rest = name.split('.')
-    if part == 'lateral_convs':
-        return '.'.join(['inputs.laterals', index, *rest])
-    if part == 'extra_downsamples':         # a Sequential of the convolution, at 0, and the pooling
-        return '.'.join(['inputs.tops', index, *rest[1:]])
-    if part == 'fpn_stages' and rest[0] in NASFPN_CELLS:
-        return '.'.join(['stacks', index, str(NASFPN_CELLS.index(rest[0])), *rest[2:]])
+def to_mmdet_nasfpn(state_dict: Mapping) -> dict:
+    """Rename the weights of a MergingCellFPN with the genotype ``nas_fpn_mmdet`` to those of mmdet's NASFPN.
+
+    Args:
+        state_dict: Of the neck alone, or of a whole detector, as for :func:`mmdet_nasfpn`.
+
+    Returns:
+        The same tensors under the new names.
+
+    Raises:
+        ValueError: A name of the neck is not one of such a MergingCellFPN.
+    """
+    return _rename_neck(state_dict, _to_nasfpn)
+
+
+def _rename_neck(state_dict: Mapping, rename: Callable[[str], str]) -> dict:
+    prefix = 'neck.' if any(name.startswith('neck.') for name in state_dict) else ''
+    return {prefix + rename(name[len(prefix):]) if name.startswith(prefix) else name: tensor
+            for name, tensor in state_dict.items()}
+
+
+def _from_nasfpn(name: str) -> str:
+    match name.split('.'):
+        case ['lateral_convs', level, *weight]:
+            return '.'.join(['inputs.laterals', level, *weight])
+        case ['extra_downsamples', level, '0', *weight]:    # 0 is the convolution, 1 the pooling
+            return '.'.join(['inputs.tops', level, *weight])
+        case ['fpn_stages', stack, cell, 'out_conv', *weight] if cell in NASFPN_CELLS:
+            return '.'.join(['stacks', stack, str(NASFPN_CELLS.index(cell)), *weight])
     raise ValueError(f'{name!r} is not a weight of mmdet.models.necks.NASFPN')
+
+
+def _to_nasfpn(name: str) -> str:
+    match name.split('.'):
+        case ['inputs', 'laterals', level, *weight]:
+            return '.'.join(['lateral_convs', level, *weight])
+        case ['inputs', 'tops', level, *weight]:
+            return '.'.join(['extra_downsamples', level, '0', *weight])
+        case ['stacks', stack, cell, *weight] if cell in map(str, range(len(NASFPN_CELLS))):
+            return '.'.join(['fpn_stages', stack, NASFPN_CELLS[int(cell)], 'out_conv', *weight])
+    raise ValueError(f'{name!r} is not a weight of a MergingCellFPN with the genotype nas_fpn_mmdet')
