@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nasdet.training import searched_modules
 from nasdet.training.precision import inference_context
+from nasdet.training.recalibration import norm_layers
 
 logger = logging.getLogger(__name__)
 MEBIBYTE = 2 ** 20
@@ -32,6 +33,8 @@ class SupernetScorer:
         self.first_level = first_level
         self.backbone_is_shared = _backbone_is_shared(model)
         self.after_backbone = _after_backbone(model) if self.backbone_is_shared else None
+        heads = [module for name, module in model.named_children() if name not in ('backbone', 'neck')]
+        self.heads_have_norms = bool(norm_layers(heads))
 
     @property
     def recalibrated_modules(self) -> list[nn.Module]:
@@ -79,14 +82,24 @@ class SupernetScorer:
             What the detector returns in that mode.
         """
         with inference_context(self.amp):
-            if 'maps' in batch:
-                return self.after_backbone(batch['maps'], batch['data_samples'], mode=mode)
-            data = self.model.data_preprocessor(batch, False)
-            return self.model(data['inputs'], data['data_samples'], mode=mode)
+            detector, inputs, data_samples = self._inputs(batch)
+            return detector(inputs, data_samples, mode=mode)
 
     def calibrate(self, batch: dict) -> None:
-        """Run the path without box selection, as recalibration needs it."""
-        self.run(batch, 'tensor')
+        """Run the path without box selection, and only as far as there are batch norm layers."""
+        with inference_context(self.amp):
+            detector, inputs, data_samples = self._inputs(batch)
+            if self.heads_have_norms:
+                detector(inputs, data_samples, mode='tensor')
+            else:
+                detector.extract_feat(inputs)
+
+    def _inputs(self, batch: dict) -> tuple[nn.Module, Any, list]:
+        """Return the network that a batch is for, and what it takes."""
+        if 'maps' in batch:
+            return self.after_backbone, batch['maps'], batch['data_samples']
+        data = self.model.data_preprocessor(batch, False)
+        return self.model, data['inputs'], data['data_samples']
 
     def score(self, batches: Iterable[dict], evaluator: Evaluator) -> tuple[dict[str, float], int]:
         """Return the evaluator's metrics of the current path, and the number of pictures.

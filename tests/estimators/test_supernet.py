@@ -5,11 +5,13 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from nasdet.estimators import SupernetEstimator
+from nasdet.estimators.scoring import SupernetScorer
 from nasdet.protocol import Budget
-from nasdet.training import ProgressHook
+from nasdet.training import ProgressHook, recalibrated
 from nasdet.training.subset import innermost
 from tests.estimators.toys import SMALL, genotypes
 
@@ -116,6 +118,24 @@ def test_recalibration_is_of_the_path_and_of_neck_and_head_only(space, estimator
     assert all(name.endswith(('running_mean', 'running_var', 'num_batches_tracked')) for name in changed)
     norms = [name for name in before if name.startswith('neck.stacks') and name.endswith('running_mean')]
     assert 0 < len(changed & set(norms)) < len(norms)
+
+
+@pytest.mark.parametrize('norm_cfg', [dict(type='BN'), None])
+def test_recalibration_runs_heads_only_where_they_have_batch_norm(space, config, norm_cfg):
+    init_default_scope('mmdet')
+    config.model.bbox_head.norm_cfg = norm_cfg
+    model = MODELS.build(space.supernet(config.model)).eval()
+    model.neck.set_path(genotypes(space, 1)[0].plain())
+    scorer = SupernetScorer(model, amp=False, cache_megabytes=1)
+    batches = scorer.load(Runner.build_dataloader(copy.deepcopy(config.val_dataloader)))
+    calls = []
+    model.bbox_head.retina_cls.register_forward_hook(lambda *_: calls.append(1))    # for each of five levels
+    states = []
+    for forward in (scorer.calibrate, lambda batch: scorer.run(batch, 'tensor')):
+        with torch.inference_mode(), recalibrated(model, batches, forward):
+            states.append(state(model))
+    assert len(calls) == 5 * len(batches) * (1 if norm_cfg is None else 2)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_images_of_the_budget_and_of_the_calibration(space, config, estimator):
