@@ -115,8 +115,9 @@ def neck_strides_to_heads(model: Mapping) -> ConfigDict:
     """
     model = ConfigDict(copy.deepcopy(model))
     strides = neck_strides(model)
-    for generator in (generator for head in _listed(model.get('rpn_head')) for generator in _generators(head)):
-        generator['strides'] = strides
+    for head in _listed(model.get('rpn_head')):
+        for generator in _generators(head):
+            generator['strides'] = list(strides)
     roi_head = model.get('roi_head') or {}
     for extractor_name, _ in ROI_HEADS:
         for extractor in _listed(roi_head.get(extractor_name)):
