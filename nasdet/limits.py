@@ -8,6 +8,7 @@ import numpy as np
 from nasdet.costs.base import Cost
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
+from nasdet.randomness import LIMITS, generator
 from nasdet.spaces.base import Space
 
 SECONDS = 8.0
@@ -33,7 +34,7 @@ def check_limits(space: Space, costs: Sequence[Cost], seed: int) -> None:
         SearchError: Names each limit that was never met and the least value seen.
     """
     limited = [cost for cost in costs if cost.limit is not None]
-    rng = np.random.default_rng((seed, 0, 1))
+    rng = generator(seed, 0, LIMITS)
     least: dict[str, tuple[float, Genotype]] = {}
     samples, end = 0, time.monotonic() + SECONDS
     while limited and (samples == 0 or time.monotonic() < end):

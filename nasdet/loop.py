@@ -12,6 +12,7 @@ from nasdet.history import EVALUATED, REFUSED, REUSED, History, Trial
 from nasdet.limits import over_limit
 from nasdet.objective import Objective
 from nasdet.protocol import Outcome, Proposal, Result
+from nasdet.randomness import SEARCH, generator
 
 PROPOSALS_PER_TRIAL = 20
 PROPOSALS_WITHOUT_NEW_KEY = 1000
@@ -101,7 +102,7 @@ class Loop:
             reason = self._full()
             proposal = None
             if not reason and len(self._open) < self.rules.window:
-                rng = np.random.default_rng((self.rules.seed, self.proposals))
+                rng = generator(self.rules.seed, self.proposals, SEARCH)
                 proposal = self.searcher.ask(self.proposals, rng)
             if proposal is not None:
                 self._accept(proposal)

@@ -20,6 +20,7 @@ from nasdet.history import History
 from nasdet.limits import check_limits
 from nasdet.loop import Loop, Rules
 from nasdet.objective import Objective
+from nasdet.randomness import control_seed
 from nasdet.registry import COSTS, ENGINES, ESTIMATORS, SEARCHERS, SPACES, build
 from nasdet.settings import check_settings
 from nasdet.workdir import WorkDir, check_identity
@@ -115,6 +116,7 @@ class Search:
         """Return the random search at equal cost: as many evaluations, in ``WORK_DIR/control/``."""
         config = copy.deepcopy(self.config)
         config.search.searcher = dict(type='RandomSearcher')
+        config.search.seed = control_seed(config.search.get('seed', 0))
         config.search.budget = dict(trials=self.evaluations)
         config.search.shared_dir = str(config.search.get('shared_dir', self.work_dir.path))
         return Search.from_cfg(config, str(self.work_dir.control))

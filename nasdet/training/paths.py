@@ -6,12 +6,12 @@ section 3.2.
 
 from typing import Mapping, Optional, Union
 
-import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import Tensor, nn
 
 from nasdet.genotype import Genotype
+from nasdet.randomness import PATHS, generator
 from nasdet.registry import SPACES, build
 
 
@@ -71,7 +71,7 @@ class PathSamplingHook(Hook):
 
     def path(self, seed: int, iteration: int) -> Genotype:
         """Return the genotype trained in an iteration."""
-        return self.space.sample(np.random.default_rng((seed, iteration)))
+        return self.space.sample(generator(seed, iteration, PATHS))
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Set the iteration's path on every searched module."""

@@ -4,6 +4,9 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
+from nasdet.genotype import Genotype
+from nasdet.randomness import SEARCH, generator
+from nasdet.spaces.base import Choice
 from nasdet.training.paths import PathSamplingHook, searched_modules
 from tests.training.toys import BLOCKS, BlockSpace, ChoiceBlock
 
@@ -23,6 +26,22 @@ def test_path_follows_from_seed_and_iteration_alone():
     assert sequence(PathSamplingHook(dict(type='BlockSpace')), range(10, 20)) == whole[10:]     # as after a resume
     assert sequence(hook, range(20), seed=1) != whole
     assert sequence(PathSamplingHook(BlockSpace(), seed=0), range(20), seed=5) == whole
+
+
+def test_a_supernet_is_not_trained_on_the_paths_that_a_search_then_proposes():
+    class TenBlocks(BlockSpace):
+        """Ten decisions instead of one, so that no two draws are equal by chance."""
+
+        def choices(self, prefix):
+            return None if len(prefix) == 10 else Choice(f'block{len(prefix)}', 'block', tuple(range(BLOCKS)))
+
+        def decode(self, tokens):
+            return Genotype('BlockSpace', dict(block=list(tokens)))
+
+    space, hook = TenBlocks(), PathSamplingHook(TenBlocks())
+    proposed = {space.sample(generator(0, trial, SEARCH)) for trial in range(60)}
+    assert len(proposed) == 60
+    assert not proposed & {hook.path(0, iteration) for iteration in range(60)}
 
 
 def test_paths_are_uniform():
