@@ -1,8 +1,11 @@
 """Small hooks of every training: exact resumption, and an end where the loss is no number."""
 
 import math
+import random
+from functools import partial
 
 import numpy as np
+import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -11,18 +14,32 @@ from mmengine.runner import set_random_seed
 
 @HOOKS.register_module()
 class ReseedHook(Hook):
-    """Seeds Python, NumPy and torch from (seed, epoch, rank) before each epoch.
+    """Seeds Python, NumPy and torch from (seed, epoch, rank) before each epoch, and in each worker of the data loader.
 
     mmengine's checkpoints hold no random state; with this hook a training resumed at an epoch's end draws the same
-    augmentations as one that was never stopped.
+    augmentations as one that was never stopped. mmengine also seeds the workers of every epoch with the same number,
+    so that they would draw the same augmentations again. Workers that live on from epoch to epoch
+    (``persistent_workers=True``) are seeded once, and are not the same after a resumption.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train_epoch(self, runner) -> None:
         """Seed the epoch."""
-        sequence = np.random.SeedSequence((runner.seed, runner.epoch, get_rank()))
-        set_random_seed(int(sequence.generate_state(1)[0]))
+        entropy = (runner.seed, runner.epoch, get_rank())
+        set_random_seed(_mixed(entropy))
+        runner.train_dataloader.worker_init_fn = partial(_seed_worker, entropy)
+
+
+def _seed_worker(entropy: tuple, worker: int) -> None:
+    seed = _mixed((*entropy, worker + 1))       # not worker 0: NumPy takes a zero at the end for nothing
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)     # mmengine's set_random_seed would seed CUDA, which fails in a forked process
+
+
+def _mixed(entropy: tuple) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 @HOOKS.register_module()

@@ -124,9 +124,8 @@ def runner_config(config: Config, model: Mapping, folder: Union[str, Path], epoc
                  'custom_hooks', 'auto_scale_lr'):
         if config.get(name) is not None:
             cfg[name] = copy.deepcopy(config[name])
-    if num_workers is not None:
-        for name in ('train_dataloader', 'val_dataloader'):
-            _set_workers(cfg[name], num_workers)
+    for name in ('train_dataloader', 'val_dataloader'):
+        _set_workers(cfg[name], num_workers)
     if amp:
         use_mixed_precision(cfg)
     return cfg
@@ -141,10 +140,11 @@ def source_epochs(config: Config) -> int:
     return epochs
 
 
-def _set_workers(loader: dict, number: int) -> None:
-    loader['num_workers'] = number
+def _set_workers(loader: dict, number: Optional[int]) -> None:
     loader['persistent_workers'] = False     # persistent workers keep random states that no checkpoint holds
-    loader.pop('prefetch_factor', None)
+    if number is not None:
+        loader['num_workers'] = number
+        loader.pop('prefetch_factor', None)
 
 
 def _distribute(find_unused_parameters: bool) -> dict:

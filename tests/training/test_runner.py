@@ -1,5 +1,6 @@
 import logging
 import warnings
+from itertools import combinations
 
 import mmengine
 import pytest
@@ -33,9 +34,9 @@ def train(folder, epochs, hooks=(), model=None, **options):
     return runner
 
 
-def train_until_killed(folder, epochs, kill):
+def train_until_killed(folder, epochs, kill, **options):
     with pytest.raises(KeyboardInterrupt):
-        train(folder, epochs, hooks=[Kill(kill)], checkpoints=True)
+        train(folder, epochs, hooks=[Kill(kill)], checkpoints=True, **options)
 
 
 def test_resumed_training_equals_a_straight_one_bitwise(tmp_path):
@@ -45,6 +46,34 @@ def test_resumed_training_equals_a_straight_one_bitwise(tmp_path):
     assert resumed.iter == straight.iter == 4
     assert same(weights_of(straight), weights_of(resumed))
     assert not same(weights_of(straight), weights_of(train(tmp_path / 'c', 1)))
+
+
+class Shifts(Hook):
+    """Records what augmentation has drawn for each batch."""
+
+    def __init__(self):
+        self.batches = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.batches.append((data_batch['inputs'].sum(1) - data_batch['targets']) / 3)
+
+
+def test_workers_of_the_data_loader_draw_anew_in_each_epoch_and_the_same_after_a_resumption(tmp_path):
+    whole, rest = Shifts(), Shifts()
+    train(tmp_path / 'a', 2, hooks=[whole], num_workers=2)
+    train_until_killed(tmp_path / 'b', 2, kill=1, num_workers=2)
+    train(tmp_path / 'b', 2, hooks=[rest], checkpoints=True, num_workers=2)
+    assert len(whole.batches) == 4      # of two workers in two epochs
+    for a, b in combinations(whole.batches, 2):
+        assert (a - b).abs().max() > 1e-3
+    assert all(torch.equal(a, b) for a, b in zip(whole.batches[2:], rest.batches, strict=True))
+
+
+def test_the_configs_own_workers_are_not_persistent(tmp_path):
+    config = toy_config()
+    config.train_dataloader.prefetch_factor = 3
+    loader = build_runner(config, config.model, tmp_path, 1, num_workers=None).train_dataloader
+    assert (loader.num_workers, loader.prefetch_factor, loader.persistent_workers) == (2, 3, False)
 
 
 def test_equal_arguments_give_equal_weights_in_one_process(tmp_path):
