@@ -1,7 +1,7 @@
 """Networks on the meta device: shapes and counts without memory or arithmetic."""
 
 import copy
-from contextlib import suppress
+import warnings
 from functools import partial
 from typing import Any, Mapping, Sequence, Union
 
@@ -24,14 +24,19 @@ def build_on_meta(cfg: Mapping) -> nn.Module:
     Args:
         cfg: Its config; it is not changed, and nothing is loaded by its ``init_cfg``.
     """
-    with DefaultScope.overwrite_default_scope('mmdet'):  # a detector looks its parts up there
-        try:
-            with torch.device('meta'):
-                return MODELS.build(copy.deepcopy(cfg))
-        except RuntimeError as error:
-            if 'meta tensors' not in str(error):
-                raise
-            return MODELS.build(copy.deepcopy(cfg))
+    try:
+        with torch.device('meta'):
+            return _build(cfg)
+    except RuntimeError as error:
+        if 'meta tensors' not in str(error):
+            raise
+        return _build(cfg)
+
+
+def _build(cfg: Mapping) -> nn.Module:
+    """Build a network with the scope in which a detector looks its parts up; random numbers go on as before."""
+    with DefaultScope.overwrite_default_scope('mmdet'), torch.random.fork_rng(devices=[]):
+        return MODELS.build(copy.deepcopy(cfg))
 
 
 def run_on_meta(module: nn.Module, input_shape: Union[Shape, Sequence[Shape]]) -> Any:
@@ -63,8 +68,8 @@ def check_channels(detector: nn.Module, input_shape: Shape) -> None:
     """Refuse a detector in which a convolution is given other channels than its own.
 
     Backbone, neck and the heads that read the neck run on shapes only, as far as they can: an operator without a rule
-    for shapes (mmcv's deformable convolution) ends the check there. torch itself does not compare channels on the
-    meta device.
+    for shapes (mmcv's deformable convolution) ends the check there, with a warning. torch itself does not compare
+    channels on the meta device.
 
     Args:
         detector: Of mmdet, single-stage or two-stage.
@@ -76,8 +81,11 @@ def check_channels(detector: nn.Module, input_shape: Shape) -> None:
     hooks = [module.register_forward_pre_hook(partial(_compare_channels, name))
              for name, module in detector.named_modules() if isinstance(module, nn.Conv2d)]
     try:
-        with suppress(RuntimeError, NotImplementedError):
-            run_on_meta(_DenseParts(detector), input_shape)
+        run_on_meta(_DenseParts(detector), input_shape)
+    except RuntimeError as error:
+        reason = str(error).strip().partition('\n')[0]
+        warnings.warn(f'whether the channels of this {type(detector).__name__} fit is not checked, as it does not run '
+                      f'on shapes alone ({reason})', stacklevel=2)
     finally:
         for hook in hooks:
             hook.remove()
@@ -103,7 +111,7 @@ def _compare_channels(name: str, convolution: nn.Conv2d, inputs: tuple) -> None:
 
 
 def output_shapes(backbone: Mapping, input_shape: Shape) -> list[Shape]:
-    """Return the shapes (C, H, W) of a backbone's maps, finest first, for one image.
+    """Return the shapes (C, H, W) of a backbone's maps, finest first, for one image; known at once when asked again.
 
     Args:
         backbone: The backbone's config.
@@ -111,6 +119,17 @@ def output_shapes(backbone: Mapping, input_shape: Shape) -> list[Shape]:
     """
     key = f'{tuple(input_shape)} {backbone}'
     if key not in _SHAPES:
-        outputs = run_on_meta(build_on_meta(backbone), tuple(input_shape))
+        try:
+            outputs = run_on_meta(build_on_meta(backbone), tuple(input_shape))
+        except RuntimeError:    # an operator without a rule for shapes, such as mmcv's deformable convolution
+            outputs = _run_in_memory(backbone, tuple(input_shape))
         _SHAPES[key] = [tuple(output.shape[1:]) for output in outputs]
     return list(_SHAPES[key])
+
+
+@torch.no_grad()
+def _run_in_memory(cfg: Mapping, input_shape: Shape) -> Any:
+    """Run a network for real on a black image, which takes seconds for a large one."""
+    network = _build(cfg)
+    network.eval()
+    return network(torch.zeros(1, *input_shape))
