@@ -21,7 +21,7 @@ def write_bundle(model: dict, path: Path) -> None:
         path: The file to write.
     """
     modules: list[str] = []
-    for name in sorted(set(_types(model))):
+    for name in sorted(set(types(model))):
         cls = MODELS.get(name)
         if cls is not None and cls.__module__.startswith(PACKAGE):
             _collect(cls.__module__, modules)
@@ -36,15 +36,16 @@ def write_bundle(model: dict, path: Path) -> None:
     path.write_text(text.replace('register_module()', 'register_module(force=True)') + '\n')
 
 
-def _types(config) -> Iterator[str]:
+def types(config) -> Iterator[str]:
+    """Yield every ``type`` of a config that is a name, at any depth."""
     if isinstance(config, dict):
         if isinstance(config.get('type'), str):
             yield config['type']
         for item in config.values():
-            yield from _types(item)
+            yield from types(item)
     elif isinstance(config, (list, tuple)):
         for item in config:
-            yield from _types(item)
+            yield from types(item)
 
 
 def _collect(module: str, found: list[str]) -> None:

@@ -7,11 +7,15 @@ from typing import Callable, Optional
 
 from mmengine.config import Config, ConfigDict
 
-from nasdet.bundle import MODULE, write_bundle
+from nasdet import datasets
+from nasdet.bundle import MODULE, types, write_bundle
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 
-MODELS_IMPORT = 'nasdet.models'
+GENOTYPE = 'genotype.json'
+# What an export holds; Python leaves the last one beside a module that it has imported.
+WRITTEN = {GENOTYPE, 'config.py', 'weights.pth', f'{MODULE}.py', '__pycache__'}
+MODELS, DATASETS = 'nasdet.models', 'nasdet.datasets'
 
 
 def export(config: Config, space, genotype: Genotype, out: Path,
@@ -22,23 +26,29 @@ def export(config: Config, space, genotype: Genotype, out: Path,
         config: A prepared search config.
         space: Applies the genotype.
         genotype: What to export.
-        out: The folder; it is replaced as a whole, so that a kill leaves the old or the new one.
+        out: The folder: new, empty or an earlier export. An earlier export is replaced as a whole, never mixed with
+            the new one; a kill at the moment of the exchange can leave neither, and the next export makes it.
         weights: Called with the path for the checkpoint; returns whether it wrote one.
         standalone: Also put the network's classes there in one Python file, so that the folder needs mmdet only.
 
     Returns:
         The folder.
+
+    Raises:
+        SearchError: There is something else in the folder, or the config needs what a standalone folder cannot hold.
     """
-    out = Path(out)
+    out = Path(out).resolve()
+    _check_replaceable(out)
+    plain = plain_config(config, space, genotype) if 'model' in config else None
+    if plain is not None and standalone:
+        plain.custom_imports.imports = _standalone_imports(plain.custom_imports.imports)
     fresh = out.with_name(f'.{out.name}.new')
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    (fresh / 'genotype.json').write_text(genotype.to_json() + '\n')
-    if 'model' in config:
-        plain = plain_config(config, space, genotype)
+    (fresh / GENOTYPE).write_text(genotype.to_json() + '\n')
+    if plain is not None:
         if standalone:
             write_bundle(plain.model, fresh / f'{MODULE}.py')
-            plain.custom_imports = dict(imports=[MODULE], allow_failed_imports=False)
         (fresh / 'config.py').write_text(plain.pretty_text)
         if weights is not None:
             weights(fresh / 'weights.pth')
@@ -49,6 +59,27 @@ def export(config: Config, space, genotype: Genotype, out: Path,
     os.replace(fresh, out)
     shutil.rmtree(old, ignore_errors=True)
     return out
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse to replace what no export has written."""
+    if out.exists() and not out.is_dir():
+        raise SearchError(f'cannot export to {out}: it is a file; name a folder')
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    strange = sorted(names - WRITTEN) or sorted(names if GENOTYPE not in names else ())
+    if strange:
+        raise SearchError(f'cannot export to {out}: it holds {strange[0]}, which no export has written; name another '
+                          f'folder, or move that away')
+
+
+def _standalone_imports(imports: list[str]) -> list[str]:
+    """Return the imports with the file of the network in the place of ``nasdet.models``."""
+    others = [name for name in imports if name != MODELS]
+    needed = [name for name in others if name.partition('.')[0] == 'nasdet']
+    if needed:
+        raise SearchError(f'cannot export --standalone: the config needs {needed[0]} too, for data, hooks or '
+                          f'optimizers of nasdet; export without --standalone')
+    return [*others, MODULE]
 
 
 def plain_config(config: Config, space, genotype: Genotype) -> Config:
@@ -70,18 +101,19 @@ def detector_config(config: Config, model: ConfigDict) -> Config:
         model: The model config to put into it.
 
     Returns:
-        A config in which ``custom_imports`` names ``nasdet.models`` and otherwise what the user's own config named.
+        A config in which ``custom_imports`` names ``nasdet.models`` and otherwise what the user's own config named;
+        of ``nasdet.datasets``, which every search imports, only a config with such data keeps the name.
     """
     plain = Config(config.to_dict())
     plain.pop('search')
     plain.model = model
-    imports = list(plain.get('custom_imports', {}).get('imports', []))
-    kept = [name for name in imports if not name.startswith('nasdet.')]
-    plain.custom_imports = dict(imports=[*kept, MODELS_IMPORT], allow_failed_imports=False)
     for name in ('val_evaluator', 'test_evaluator'):
         for evaluator in _evaluators(plain.get(name)):
             if evaluator.type == 'RawCocoMetric':
                 evaluator.type = 'CocoMetric'
+    dropped = {MODELS} if set(types(plain.to_dict())) & set(datasets.__all__) else {MODELS, DATASETS}
+    kept = [name for name in plain.get('custom_imports', {}).get('imports', []) if name not in dropped]
+    plain.custom_imports = dict(imports=[*kept, MODELS], allow_failed_imports=False)
     return plain
 
 
