@@ -14,10 +14,10 @@ from nasdet.comparison import compare, sentence, table
 from nasdet.console import Bar
 from nasdet.datasets.coco import check_disjoint, read_json, write_json
 from nasdet.errors import SearchError
+from nasdet.existing import ExistingSearch
 from nasdet.finalists import DETECTOR, Candidate, check_buildable, choose
 from nasdet.objective import Objective
 from nasdet.record import read_record
-from nasdet.registry import SPACES, build
 from nasdet.workdir import WorkDir
 
 COLUMNS = ('architecture', 'key', 'seed', 'metric', 'figure')
@@ -204,13 +204,13 @@ def main(args) -> int:
     from nasdet.report import write_report
     if args.seeds < 1:
         raise SearchError(f'--seeds is at least 1, not {args.seeds}')
-    folder = WorkDir.existing(args.work_dir)
+    search = ExistingSearch(args.work_dir)
+    folder = search.folder
     folder.acquire()
     try:
-        config = Config.fromfile(str(folder.config))
-        confirmation = Confirmation(folder, config, args.epochs)
-        space = build(SPACES, config.search.space)
-        candidates = choose(config, space, read_record(folder.history), args.top_k, args.baselines or ())
+        confirmation = Confirmation(folder, search.config, args.epochs)
+        record = read_record(folder.history)
+        candidates = choose(search.config, search.space, record, args.top_k, args.baselines or ())
         check_buildable(candidates)
         text = summary(confirmation.run(candidates, range(args.seeds)), candidates, confirmation.epochs)
         (confirmation.folder / 'README.md').write_text(f'# Confirmation\n\n{text}')

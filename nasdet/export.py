@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -10,7 +11,9 @@ from mmengine.config import Config, ConfigDict
 from nasdet import datasets
 from nasdet.bundle import MODULE, types, write_bundle
 from nasdet.errors import SearchError
+from nasdet.existing import ExistingSearch
 from nasdet.genotype import Genotype
+from nasdet.history import History
 
 GENOTYPE = 'genotype.json'
 # What an export holds; Python leaves the last one beside a module that it has imported.
@@ -125,32 +128,21 @@ def _evaluators(evaluator) -> list:
 
 def main(args) -> int:
     """Run ``nasdet export WORK_DIR [--trial N | --genotype FILE] [--out DIR] [--standalone]``."""
-    from nasdet.history import History
-    from nasdet.registry import ESTIMATORS, SPACES, build
-    from nasdet.workdir import WorkDir
-    folder = WorkDir.existing(args.work_dir)
-    config = Config.fromfile(str(folder.config))
-    space = build(SPACES, config.search.space)
-    history = History(folder.history, read_only=True)
-    trial, genotype = _chosen(args, history)
+    search = ExistingSearch(args.work_dir)
+    folder, space, estimator = search.folder, search.space, search.estimator()
+    with closing(History(folder.history, read_only=True)) as history:
+        trial, genotype = _chosen(args, history)
+        attempts = history.attempts(trial) if trial is not None else []
     try:
-        space.check(genotype, config.get('model'))
+        space.check(genotype, search.config.get('model'))
     except ValueError as error:
         raise SearchError(str(error)) from error
-    estimator = build(ESTIMATORS, config.search.estimator, space=space,
-                      config=Config({key: value for key, value in config.items() if key != 'search'}),
-                      work_dir=config.search.get('shared_dir', folder.path))
-    attempts = history.attempts(trial) if trial is not None else []
-    source = folder.trial(trial if trial is not None else 0, attempts[-1][0] if attempts else 1)
-    written = []
-
-    def weights(path: Path) -> bool:
-        written.append(estimator.weights(genotype, source if trial is not None else None, path))
-        return written[-1]
-
+    source = folder.trial(trial, attempts[-1][0] if attempts else 1) if trial is not None else None
     name = f'trial-{trial:06d}' if trial is not None else space.key(genotype)
-    out = export(config, space, genotype, Path(args.out or folder.path / 'export' / name), weights, args.standalone)
-    print(f'{out}: genotype.json, config.py, {"weights.pth" if any(written) else "no weights (train it first)"}')
+    out = export(search.config, space, genotype, Path(args.out or folder.path / 'export' / name),
+                 lambda path: estimator.weights(genotype, source, path), args.standalone)
+    left = sorted(path.name for path in out.iterdir())
+    print(f'{out}: {", ".join(left)}{"" if "weights.pth" in left else "; no weights (train it first)"}')
     return 0
 
 

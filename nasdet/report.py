@@ -3,14 +3,10 @@
 import os
 from pathlib import Path
 
-from mmengine.config import Config
-
 from nasdet.drawing import draw_curves, draw_graph, draw_scatter
-from nasdet.errors import SearchError
+from nasdet.existing import ExistingSearch
 from nasdet.record import first_objective, read_record
-from nasdet.registry import COSTS, SPACES, build
 from nasdet.report_page import Report, render
-from nasdet.workdir import WorkDir
 
 
 def read_report(work_dir: Path) -> Report:
@@ -20,21 +16,17 @@ def read_report(work_dir: Path) -> Report:
         work_dir: Of a search that has begun.
 
     Raises:
-        SearchError: No search has begun there.
+        SearchError: No search has begun there, or its config cannot be read here.
     """
-    folder = WorkDir.existing(work_dir)
+    search = ExistingSearch(work_dir)
+    folder, space = search.folder, search.space
     record = read_record(folder.history)
-    if not folder.config.exists():
-        raise SearchError(f'{folder.path} has no config.py: the search was stopped before it began; run it again')
-    config = Config.fromfile(str(folder.config))
-    space = build(SPACES, config.search.space)
-    costs = [build(COSTS, cost, space=space, model=config.get('model')) for cost in config.search.get('costs', [])]
     control = folder.control / 'history.sqlite'
     ranking = record.ranking
     graph = space.graph(ranking[0].proposal.genotype) if ranking and space.can('graph') else None
     confirmation = folder.path / 'confirm' / 'README.md'
-    return Report(folder.path, config, record, read_record(control) if control.exists() else None, costs, graph,
-                  confirmation.read_text() if confirmation.exists() else '')
+    return Report(folder.path, search.config, record, read_record(control) if control.exists() else None,
+                  search.costs(), graph, confirmation.read_text() if confirmation.exists() else '')
 
 
 def draw(report: Report) -> dict[str, bytes]:
@@ -65,7 +57,7 @@ def write_report(work_dir: Path) -> Path:
         Path of the page, which holds its pictures and needs no other file.
 
     Raises:
-        SearchError: No search has begun there.
+        SearchError: No search has begun there, or its config cannot be read here.
     """
     report = read_report(work_dir)
     pictures = draw(report)

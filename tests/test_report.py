@@ -182,6 +182,9 @@ def test_a_folder_without_a_search_is_refused(tmp_path):
     with pytest.raises(SearchError, match='no history.sqlite'):
         write_report(tmp_path)
     (tmp_path / 'history.sqlite').touch()
+    with pytest.raises(SearchError, match='was stopped before it began'):
+        write_report(tmp_path)
+    (tmp_path / 'config.py').write_text(CONFIG.format(space='ToySpace'))
     with pytest.raises(SearchError, match='cannot be read as a history'):
         write_report(tmp_path)
 

@@ -1,0 +1,44 @@
+"""A search that has begun, opened by a command that does not go on with it: report, export, confirm."""
+
+from mmengine.config import Config
+
+from nasdet.config import load_config
+from nasdet.errors import SearchError
+from nasdet.registry import COSTS, ESTIMATORS, SPACES, build
+from nasdet.workdir import WorkDir
+
+
+class ExistingSearch:
+    """The folder, the prepared config and the components of a search.
+
+    Args:
+        path: Its work dir.
+
+    Raises:
+        SearchError: No search has begun there, or a component of its config cannot be built here.
+    """
+
+    def __init__(self, path):
+        self.folder = WorkDir.existing(path)
+        if not self.folder.config.exists():
+            raise SearchError(f'{self.folder.path} has no config.py: the search was stopped before it began; '
+                              f'run it again')
+        self.config = load_config(str(self.folder.config))
+        self.space = self._build(SPACES, self.config.search.space)
+
+    def costs(self) -> list:
+        """Return the costs."""
+        model = self.config.get('model')
+        return [self._build(COSTS, cost, space=self.space, model=model) for cost in self.config.search.get('costs', [])]
+
+    def estimator(self):
+        """Return the estimator, not prepared."""
+        network = Config({key: value for key, value in self.config.items() if key != 'search'})
+        return self._build(ESTIMATORS, self.config.search.estimator, space=self.space, config=network,
+                           work_dir=self.config.search.get('shared_dir', self.folder.path))
+
+    def _build(self, registry, cfg, **context):
+        try:
+            return build(registry, cfg, **context)
+        except ValueError as error:
+            raise SearchError(f'{self.folder.config}: {error}') from error
