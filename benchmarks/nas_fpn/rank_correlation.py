@@ -182,18 +182,18 @@ def draw_picture(rows: list[dict], path: Path) -> None:
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot
-    of_proxy = list(groups(rows, 'proxy').values())[-1]
-    by_name = groups(of_proxy, 'name')
-    alone = by_name.pop((ALONE,), [])
+    (proxy,), of_proxy = list(groups(rows, 'proxy').items())[-1]
+    by_name = groups(of_proxy, 'name', 'recipe')
+    alone = by_name.pop((ALONE, proxy), [])
     if not alone or not by_name:
         raise SystemExit('a picture needs stand-alone trainings and a supernet of one recipe')
     mean = mean_of(columns(alone))
     figure, axes = pyplot.subplots(1, len(by_name), figsize=(4 * len(by_name), 4), squeeze=False)
-    for axis, ((name,), of_name) in zip(axes[0], by_name.items(), strict=True):
+    for axis, ((name, recipe), of_name) in zip(axes[0], by_name.items(), strict=True):
         score = mean_of(columns(of_name))
         keys = sorted(score.keys() & mean.keys())
         axis.scatter([score[key] for key in keys], [mean[key] for key in keys], s=16)
-        axis.set(title=name, xlabel='mAP with the supernet', ylabel='mAP, trained alone (mean of the seeds)')
+        axis.set(title=f'{name} ({recipe[:6]})', xlabel='mAP with the supernet', ylabel='mAP, trained alone (mean of the seeds)')
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 

@@ -79,8 +79,7 @@ class Seed:
 
     def search(self) -> dict[str, Genotype]:
         """Run the searches that have no row yet; return the best genotype of each."""
-        evolution = load_config(str(PROXY)).search.searcher
-        searchers = dict(ppo=self.config.search.searcher, evolution=evolution, random=dict(type='RandomSearcher'))
+        searchers = searchers_of(self.config)
         found = {row['searcher']: row['genotype'] for row in self.rows(REWARDS)}
         for name in SEARCHERS:
             if name not in found:
@@ -122,6 +121,12 @@ class Seed:
         append_row(self.results / TEST, dict(
             self.start, neck=name, seed=self.seed, key=key, mAP=figure, width=finalist.width, macs=finalist.macs,
             params=finalist.params, seconds=f'{time.monotonic() - begun:.0f}'))
+
+
+def searchers_of(config: Config) -> dict[str, dict]:
+    """Return the config of each searcher, by its name in the tables: those of the shipped search configs."""
+    evolution = load_config(str(PROXY)).search.searcher
+    return dict(ppo=config.search.searcher, evolution=evolution, random=dict(type='RandomSearcher'))
 
 
 def open_data(args: argparse.Namespace, folder: Path) -> Config:
@@ -196,7 +201,7 @@ def main() -> int:
         show(args.results)
         return 0
     config = open_data(args, args.work_dir / args.data / 'prepared')
-    recipe = digest(recipe_of(config), args.trials)
+    recipe = digest(recipe_of(config), args.trials, searchers_of(config))
     for number in args.seeds:
         seed = Seed(args, recipe, number)
         seed.confirm(seed.search())
