@@ -45,7 +45,7 @@ class WorkDir:
         return folder if attempt == 1 else folder / f'attempt-{attempt}'
 
     def acquire(self) -> None:
-        """Hold the folder until this process ends.
+        """Hold the folder until this process ends, whatever becomes of processes forked from it.
 
         Raises:
             SearchError: Another process holds it; the message names its pid and host.
@@ -63,6 +63,8 @@ class WorkDir:
         lock.write(f'pid {os.getpid()} on {socket.gethostname()}')
         lock.flush()
         self._lock = lock
+        # A forked process, such as a data loader's worker, would hold the folder on when this one has been killed.
+        os.register_at_fork(after_in_child=lock.close)
 
     def release(self) -> None:
         """Let another process have the folder."""

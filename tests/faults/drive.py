@@ -1,8 +1,9 @@
-"""A small search for tests that kill it: ``drive`` is what a process of its own runs."""
+"""Small searches for tests that kill them: ``drive`` and ``drive_supernet`` are what a process of its own runs."""
 
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
 import tests.toys  # noqa: F401 - registers the toys
@@ -24,9 +25,38 @@ def toy_config(log: Path, slots: int = 1, searcher: str = 'EvolutionSearcher', *
                        search={**search, **changes}))
 
 
+def supernet_config() -> Config:
+    """Return a search config that trains a supernet for two epochs, with a worker that loads its data."""
+    base = Path(__file__).parents[2] / 'configs' / '_base_'
+    cfg = Config()
+    for name in ('models/retinanet_r10_small.py', 'datasets/coco_small.py', 'schedules/adamw_cosine.py'):
+        cfg.merge_from_dict(Config.fromfile(str(base / name)).to_dict())
+    cfg.model.backbone.update(base_channels=8, stem_channels=8)
+    cfg.train_dataloader.batch_size = 4
+    cfg.search = dict(
+        data=dict(type='digits', train=40, val=4, test=4, size=64),
+        space=dict(type='MergingCellSpace', num_cells=6, neck=dict(out_channels=8, stack_times=1)),
+        searcher=dict(type='RandomSearcher'),
+        estimator=dict(type='SupernetEstimator', epochs=2, recalibration_images=4, train_threads=1, num_workers=1),
+        engine=dict(type='InlineEngine'), budget=dict(trials=2))
+    return cfg
+
+
 def drive(work_dir: str, slots: int, window: int, errors: str) -> None:
     """Run the search of a work dir to its end, and write to a file what it says."""
-    with open(errors, 'a') as file:
+    say_to(errors)
+    Search.from_cfg(toy_config(Path(work_dir) / 'evaluations.log', slots, window=window), work_dir).run()
+
+
+def drive_supernet(work_dir: str, errors: str) -> None:
+    """Run the supernet search of a work dir to its end, and write to a file what it says."""
+    say_to(errors)
+    torch.set_num_threads(1)
+    Search.from_cfg(supernet_config(), work_dir).run()
+
+
+def say_to(path: str) -> None:
+    """Append all that this process says to a file."""
+    with open(path, 'a') as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    Search.from_cfg(toy_config(Path(work_dir) / 'evaluations.log', slots, window=window), work_dir).run()
