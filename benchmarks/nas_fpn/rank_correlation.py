@@ -193,7 +193,8 @@ def draw_picture(rows: list[dict], path: Path) -> None:
         score = mean_of(columns(of_name))
         keys = sorted(score.keys() & mean.keys())
         axis.scatter([score[key] for key in keys], [mean[key] for key in keys], s=16)
-        axis.set(title=f'{name} ({recipe[:6]})', xlabel='mAP with the supernet', ylabel='mAP, trained alone (mean of the seeds)')
+        axis.set(title=f'{name} ({recipe[:6]})', xlabel='mAP with the supernet',
+                 ylabel='mAP, trained alone (mean of the seeds)')
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
