@@ -202,6 +202,7 @@ def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
         config = prepare(cfg, folder.path)
     else:
         config = copy.deepcopy(cfg)
+    config.pop('work_dir', None)        # what is trained from the search's configs must not write to its folder
     temporary = folder.config.with_name('config.tmp.py')
     temporary.write_text(config.pretty_text)
     os.replace(temporary, folder.config)
@@ -243,7 +244,8 @@ def main(args) -> int:
     """Run ``nasdet search CONFIG --work-dir D [--control] [--cfg-options ...]``."""
     from nasdet.report import write_report
     cfg = load_config(args.config, args.cfg_options)
-    with closing(Search.from_cfg(cfg, args.work_dir or str(Path('work_dirs') / Path(args.config).stem))) as search:
+    work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    with closing(Search.from_cfg(cfg, work_dir)) as search:
         try:
             best = search.run()
         except SearchError:
@@ -251,6 +253,7 @@ def main(args) -> int:
             raise
         print(f'best genotype: {best.to_json()}')
         if args.control:
+            write_report(search.work_dir.path)      # a control that fails must not cost it
             with closing(search.control()) as control:
                 control.run()
             print(f'reward: {search.best.result.reward} searched, {control.best.result.reward} random control, '
