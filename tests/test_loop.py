@@ -1,5 +1,7 @@
 """The loop against a scripted engine: order, reuse, refusals, failures, retries."""
 
+import json
+import math
 import random
 
 import numpy as np
@@ -171,7 +173,14 @@ def test_failures_go_on_and_five_in_a_row_stop(tmp_path):
         bench.run()
 
 
-@pytest.mark.parametrize('text', ['{"trial": 1, "key"', '{"trial": 7, "key": "x", "status": "ok"}', '[]', 'null'])
+FORGED = [('ok', dict(metrics=None)), ('ok', dict(metrics=dict(score=math.nan))), ('ok', dict(metrics={})),
+          ('ok', dict(metrics=dict(score='high'))), ('ok', None), ('banana', None), ('lost', None)]
+
+
+@pytest.mark.parametrize('text', [
+    '{"trial": 1, "key"', '{"trial": 7, "key": "x", "status": "ok"}', '[]', 'null',
+    *(json.dumps(dict(trial=0, key='KEY', error='', seconds=1, status=status, evaluation=evaluation))
+      for status, evaluation in FORGED)])
 def test_a_torn_or_forged_result_is_ignored_with_a_warning(tmp_path, text):
     bench = Bench(tmp_path, searcher=RandomSearcher, trials=3)
     trial = bench.loop._decide(0, bench.loop.searcher.ask(0, np.random.default_rng((1, 0))))
@@ -179,7 +188,7 @@ def test_a_torn_or_forged_result_is_ignored_with_a_warning(tmp_path, text):
     bench.history.begin_attempt(0, 1)
     bench.history.close()
     bench.work_dir.trial(0).mkdir(parents=True)
-    (bench.work_dir.trial(0) / 'result.json').write_text(text)
+    (bench.work_dir.trial(0) / 'result.json').write_text(text.replace('KEY', trial.key))
     again = Bench(tmp_path, searcher=RandomSearcher, trials=3)
     with pytest.warns(UserWarning, match='is ignored'):
         again.run()

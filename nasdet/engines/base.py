@@ -63,6 +63,8 @@ def run_job(estimator: Estimator, job: Job) -> Outcome:
     try:
         evaluation = estimator.evaluate(job.genotype, job.budget, job.seed, folder)
         bad = [name for name, value in evaluation.metrics.items() if not math.isfinite(value)]
+        if not evaluation.metrics:
+            raise ValueError('the evaluation gave no metrics')
         if bad:
             raise FloatingPointError(f'metric {bad[0]} is {evaluation.metrics[bad[0]]}')
     except Exception as raised:     # noqa: BLE001 - what an architecture does wrong is that trial's failure
@@ -93,11 +95,21 @@ def read_result(job: Job) -> Optional[Outcome]:
     if not path.exists():
         return None
     try:
-        data = json.loads(path.read_text())
-        if (data['trial'], data['key']) != (job.trial, job.key):
-            raise ValueError(f'it is of trial {data["trial"]} with key {data["key"]}')
-        evaluation = Evaluation(**data['evaluation']) if data['status'] == 'ok' else None
-        return Outcome(job.trial, data['status'], evaluation, data['error'], data['seconds'])
+        return _checked(json.loads(path.read_text()), job)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         warnings.warn(f'{path} is ignored: {error}', stacklevel=2)
         return None
+
+
+def _checked(data: dict, job: Job) -> Outcome:
+    """Return the outcome in a result file; ValueError, KeyError or TypeError where no worker can have written it."""
+    if (data['trial'], data['key']) != (job.trial, job.key):
+        raise ValueError(f'it is of trial {data["trial"]} with key {data["key"]}')
+    if data['status'] not in ('ok', 'failed'):
+        raise ValueError(f'its status is {data["status"]!r}')
+    evaluation = None
+    if data['status'] == 'ok':
+        evaluation = Evaluation(**data['evaluation'])
+        if not evaluation.metrics or not all(math.isfinite(value) for value in evaluation.metrics.values()):
+            raise ValueError(f'its metrics are {evaluation.metrics}')
+    return Outcome(job.trial, data['status'], evaluation, str(data['error']), float(data['seconds']))
