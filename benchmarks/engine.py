@@ -31,7 +31,7 @@ from nasdet.spaces.base import Space
 from tests.toys import ToyEstimator, ToySpace
 
 ROOT = Path(__file__).parents[1]
-CONFIG = ROOT / 'configs/nas_fpn/retinanet_r10_digits_supernet_ppo.py'
+CONFIG = ROOT / 'configs/nas_fpn/retinanet_r18_digits_supernet_ppo.py'
 COLD = """
 import sys
 from pathlib import Path

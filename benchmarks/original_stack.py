@@ -22,7 +22,7 @@ from typing import Callable
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ['nasdet', 'configs', 'setup.py', 'setup.cfg', 'MANIFEST.in', 'README.md', 'LICENSE', 'model-index.yml']
 SHOWN = ['nasdet', 'mmdet', 'mmcv', 'mmengine', 'torch', 'torchvision', 'numpy']
-CONFIG = 'nasdet::nas_fpn/retinanet_r10_digits_supernet_ppo.py'
+CONFIG = 'nasdet::nas_fpn/retinanet_r18_digits_supernet_ppo.py'
 TINY = ['search.data.train=24', 'search.data.val=8', 'search.data.test=8', 'search.budget.trials=12',
         'search.searcher.batch=4', 'search.estimator.epochs=3', 'search.estimator.recalibration_images=16',
         'train_cfg.max_epochs=2', 'train_dataloader.batch_size=8']

@@ -5,7 +5,7 @@ import pytest
 from nasdet.config import load_config
 from nasdet.errors import SearchError
 
-PACKAGED = 'nasdet::nas_fpn/retinanet_r10_digits_supernet_ppo.py'
+PACKAGED = 'nasdet::nas_fpn/retinanet_r18_digits_supernet_ppo.py'
 
 
 @pytest.fixture

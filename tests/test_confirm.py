@@ -272,7 +272,7 @@ def digits(tmp_path, repo_root):
     """A prepared search on a handful of built-in pictures, with one finished trial."""
     from nasdet.datasets import prepare
     from nasdet.registry import SPACES, build
-    config = Config.fromfile(str(repo_root / 'configs/nas_fpn/retinanet_r10_digits_supernet_ppo.py'))
+    config = Config.fromfile(str(repo_root / 'configs/nas_fpn/retinanet_r18_digits_supernet_ppo.py'))
     config.search.data = dict(type='digits', train=16, val=8, test=8, size=64)
     config.search.costs = []
     prepared = prepare(config, tmp_path)

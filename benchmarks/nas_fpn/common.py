@@ -17,9 +17,9 @@ from nasdet.registry import ESTIMATORS, SPACES, build
 from nasdet.spaces.base import Space
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'nas_fpn'
-PROXY = CONFIGS / 'retinanet_r10_digits_training_evolution.py'
-SUPERNET = CONFIGS / 'retinanet_r10_digits_supernet_ppo.py'
-OWN_DATA = CONFIGS / 'retinanet_r10_own_data_supernet_ppo.py'
+PROXY = CONFIGS / 'retinanet_r18_digits_training_evolution.py'
+SUPERNET = CONFIGS / 'retinanet_r18_digits_supernet_ppo.py'
+OWN_DATA = CONFIGS / 'retinanet_r18_own_data_supernet_ppo.py'
 WORK_DIR = Path('work_dirs') / 'benchmarks' / 'nas_fpn'
 
 

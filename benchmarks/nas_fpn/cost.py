@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.nas_fpn.cost [--candidates 60] [--trainings 3]
 
-The proxy is the TrainingEstimator of ``retinanet_r10_digits_training_evolution.py``, the supernet that of
-``retinanet_r10_digits_supernet_ppo.py``, which here loads its data in the one process that trains. Candidates and
+The proxy is the TrainingEstimator of ``retinanet_r18_digits_training_evolution.py``, the supernet that of
+``retinanet_r18_digits_supernet_ppo.py``, which here loads its data in the one process that trains. Candidates and
 trainings take turns, so that what else the machine does meets both. A supernet is trained once, its cached features
 included, and scores many candidates.
 """

@@ -11,7 +11,7 @@ def prepared(repo_root, tmp_path_factory):
     """The small RetinaNet on 24 + 12 + 4 pictures of 64 px, prepared as a search prepares it."""
     from nasdet.datasets import prepare
     base = repo_root / 'configs' / '_base_'
-    files = [base / 'models' / 'retinanet_r10_small.py', base / 'datasets' / 'coco_small.py',
+    files = [base / 'models' / 'retinanet_r18_small.py', base / 'datasets' / 'coco_small.py',
              base / 'schedules' / 'adamw_cosine.py']
     work_dir = tmp_path_factory.mktemp('prepared')
     (work_dir / 'raw.py').write_text(f'_base_ = {[str(file) for file in files]}\n')

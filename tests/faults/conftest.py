@@ -8,7 +8,7 @@ from nasdet.cli import main
 from nasdet.history import History
 from tests.faults.drive import toy_config
 
-CONFIG = 'configs/nas_fpn/retinanet_r10_digits_supernet_ppo.py'
+CONFIG = 'configs/nas_fpn/retinanet_r18_digits_supernet_ppo.py'
 TINY = ['search.data.train=6', 'search.data.val=3', 'search.data.test=3', 'search.data.size=64',
         'search.budget.trials=1']
 

@@ -29,7 +29,7 @@ def supernet_config() -> Config:
     """Return a search config that trains a supernet for two epochs, with a worker that loads its data."""
     base = Path(__file__).parents[2] / 'configs' / '_base_'
     cfg = Config()
-    for name in ('models/retinanet_r10_small.py', 'datasets/coco_small.py', 'schedules/adamw_cosine.py'):
+    for name in ('models/retinanet_r18_small.py', 'datasets/coco_small.py', 'schedules/adamw_cosine.py'):
         cfg.merge_from_dict(Config.fromfile(str(base / name)).to_dict())
     cfg.model.backbone.update(base_channels=8, stem_channels=8)
     cfg.train_dataloader.batch_size = 4

@@ -26,8 +26,8 @@ def test_a_config_that_python_cannot_read(refused, tmp_path):
 
 
 def test_a_config_without_a_search(refused):
-    base = 'configs/_base_/models/retinanet_r10_small.py'
-    assert 'retinanet_r10_small.py has no search=dict(...)' in refused('search', base)
+    base = 'configs/_base_/models/retinanet_r18_small.py'
+    assert 'retinanet_r18_small.py has no search=dict(...)' in refused('search', base)
 
 
 @pytest.mark.parametrize('changes, sentence', [

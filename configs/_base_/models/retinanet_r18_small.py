@@ -1,4 +1,4 @@
-# A RetinaNet that trains on a CPU: ResNet-10 at a quarter of its width, neck and head of 32 channels, square anchors.
+# A RetinaNet that trains on a CPU: ResNet-18 at a quarter of its width, neck and head of 32 channels, square anchors.
 _base_ = ['mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['nasdet.models'], allow_failed_imports=False)
 norm_cfg = dict(type='BN', requires_grad=True)
@@ -11,7 +11,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=128),
     backbone=dict(
-        type='ResNet10',
+        type='ResNet',
+        depth=18,
         base_channels=16,
         stem_channels=16,
         num_stages=4,

@@ -1,6 +1,6 @@
 # A two-stage detector: levels 2 to 6, whose strides the search writes into RPN and RoI heads; ageing evolution.
 _base_ = [
-    '../_base_/models/faster_rcnn_r10_small.py',
+    '../_base_/models/faster_rcnn_r18_small.py',
     '../_base_/datasets/coco_small.py',
     '../_base_/schedules/adamw_cosine.py',
 ]

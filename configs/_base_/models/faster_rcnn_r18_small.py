@@ -1,4 +1,4 @@
-# A Faster R-CNN that trains on a CPU: ResNet-10 at a quarter of its width, neck and heads small, square anchors.
+# A Faster R-CNN that trains on a CPU: ResNet-18 at a quarter of its width, neck and heads small, square anchors.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['nasdet.models'], allow_failed_imports=False)
 norm_cfg = dict(type='BN', requires_grad=True)
@@ -6,7 +6,8 @@ model = dict(
     data_preprocessor=dict(pad_size_divisor=64),
     backbone=dict(
         _delete_=True,
-        type='ResNet10',
+        type='ResNet',
+        depth=18,
         base_channels=16,
         stem_channels=16,
         num_stages=4,

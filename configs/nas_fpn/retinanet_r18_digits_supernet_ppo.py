@@ -1,6 +1,6 @@
 # The demo's search: weight-shared merging cells, PPO controller, built-in data, minutes on a CPU.
 _base_ = [
-    '../_base_/models/retinanet_r10_small.py',
+    '../_base_/models/retinanet_r18_small.py',
     '../_base_/datasets/coco_small.py',
     '../_base_/schedules/adamw_cosine.py',
 ]

@@ -1,5 +1,5 @@
 # A template: your own COCO-format data. Change the three marked lines; classes, splits and heads follow from the data.
-_base_ = ['retinanet_r10_digits_supernet_ppo.py']
+_base_ = ['retinanet_r18_digits_supernet_ppo.py']
 scale = (256, 192)                                              # 1. size that your pictures are brought to
 train_pipeline = [
     dict(type='LoadImageFromFile'),
