@@ -190,15 +190,15 @@ class Search:
 
 def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
     """Return the prepared config of a work dir, preparing it at the first time."""
+    from nasdet.datasets import check_splits, prepare
     stored = history.meta('identity')
+    with_data = 'model' in cfg and 'shared_dir' not in cfg.search
     if stored is not None:
         check_identity(stored, identity(cfg), folder.path)
-        config = Config.fromfile(str(folder.config))
-        for name in MUTABLE_SEARCH:
-            if name in cfg.search:
-                config.search[name] = cfg.search[name]
-    elif 'model' in cfg and 'shared_dir' not in cfg.search:
-        from nasdet.datasets import prepare
+        config = _with_changes(Config.fromfile(str(folder.config)), cfg)
+        if with_data:
+            check_splits(config)
+    elif with_data:
         config = prepare(cfg, folder.path)
     else:
         config = copy.deepcopy(cfg)
@@ -206,6 +206,16 @@ def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
     temporary = folder.config.with_name('config.tmp.py')
     temporary.write_text(config.pretty_text)
     os.replace(temporary, folder.config)
+    return config
+
+
+def _with_changes(config: Config, cfg: Config) -> Config:
+    """Return a stored config with what may change as a given config has it, or has it no longer."""
+    for stored, given, names in ((config, cfg, MUTABLE_CONFIG), (config.search, cfg.search, MUTABLE_SEARCH)):
+        for name in names:
+            stored.pop(name, None)
+            if name in given:
+                stored[name] = copy.deepcopy(given[name])
     return config
 
 

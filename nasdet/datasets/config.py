@@ -2,13 +2,13 @@
 
 import colorsys
 import copy
-import hashlib
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional
 
 from mmengine.config import Config, ConfigDict
 
-from nasdet.datasets.coco import write_splits
+from nasdet.datasets.checks import check_pictures
+from nasdet.datasets.coco import read_json, write_splits
 from nasdet.datasets.metrics import DEFAULT_ITEMS, RawCocoMetric, check_kinds
 from nasdet.datasets.sources import Source, open_source
 from nasdet.errors import SearchError
@@ -54,12 +54,18 @@ def prepare(cfg: Config, work_dir) -> Config:
     return prepared
 
 
-def fingerprint(cfg: Config) -> str:
-    """Return the hash of the annotations that a prepared config trains on and takes its reward from."""
-    digest = hashlib.sha256()
+def check_splits(cfg: Config) -> None:
+    """Check the pictures that a prepared config trains on and takes its reward from, as :func:`prepare` did once.
+
+    Raises:
+        SearchError: The annotations are missing, or a picture is missing, empty or unreadable, by its name.
+    """
     for split in ('train', 'val'):
-        digest.update(Path(_innermost(cfg, split)['ann_file']).read_bytes())
-    return digest.hexdigest()
+        dataset = _innermost(cfg, split)
+        if not Path(dataset['ann_file']).is_file():
+            raise SearchError(f'{dataset["ann_file"]}, the {split} split of this search, does not exist any more: '
+                              f'restore it, or choose another --work-dir')
+        check_pictures(read_json(dataset['ann_file']), dataset['data_prefix']['img'])
 
 
 def metric_names(cfg: Config) -> Optional[list[str]]:

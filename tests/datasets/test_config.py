@@ -1,11 +1,12 @@
 import copy
 import json
+from pathlib import Path
 
 import pytest
 from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 
-from nasdet.datasets import fingerprint, prepare
+from nasdet.datasets import check_splits, prepare
 from nasdet.datasets.digits import CLASSES
 from nasdet.errors import SearchError
 
@@ -97,7 +98,7 @@ def test_wrapped_datasets_are_found(tmp_path):
     wrapped = dict(type='RepeatDataset', times=3, dataset=dict(type='ConcatDataset', datasets=[coco_dataset()]))
     prepared = prepare(config(DIGITS, train_dataset=wrapped), tmp_path)
     assert len(build(prepared, 'train')) == 18
-    assert len(fingerprint(prepared)) == 64
+    check_splits(prepared)
 
 
 def test_several_datasets_are_refused(tmp_path):
@@ -155,9 +156,18 @@ def test_without_search_data_the_config_s_own_datasets_are_split(tmp_path):
         prepare(config(None, own, test), tmp_path)
 
 
-def test_equal_configs_have_equal_fingerprints(tmp_path):
-    first, again = (fingerprint(prepare(config(DIGITS), tmp_path / name)) for name in 'ab')
-    assert first == again != fingerprint(prepare(config(dict(DIGITS, seed=1)), tmp_path / 'c'))
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_split_that_has_lost_a_picture_is_refused(tmp_path, split):
+    prepared = prepare(config(DIGITS), tmp_path)
+    check_splits(prepared)
+    dataset = prepared[f'{split}_dataloader'].dataset
+    name = json.loads(Path(dataset.ann_file).read_text())['images'][-1]['file_name']
+    (Path(dataset.data_prefix.img) / name).unlink()
+    with pytest.raises(SearchError, match=f'picture .*{name} does not exist'):
+        check_splits(prepared)
+    Path(dataset.ann_file).unlink()
+    with pytest.raises(SearchError, match=f'the {split} split of this search, does not exist any more'):
+        check_splits(prepared)
 
 
 @pytest.mark.parametrize('data, sentence', [
