@@ -37,14 +37,23 @@ class Dispatcher:
         self._enqueue(trial, attempt=1)
 
     def resume(self, trial: Trial) -> None:
-        """Take up a trial that was under way when the search was killed: harvest its result, or begin anew."""
+        """Take up a trial that was under way when the search was killed: harvest its result, or begin anew.
+
+        An attempt whose loss or timeout was recorded has ended, though it left no result.
+        """
         attempts = self.history.attempts(trial.trial)
-        last = attempts[-1][0] if attempts else 0
-        outcome = read_result(self._job(trial, last)) if last else None
+        if not attempts:
+            self.start(trial)
+            return
+        last, status = attempts[-1]
+        job = self._job(trial, last)
+        outcome = read_result(job)
         if outcome is not None:
             logger.info('trial %d: its result was found, harvested', trial.trial)
             self.history.end_attempt(trial.trial, last, outcome.seconds, outcome.status, outcome.error)
             self._arrived[trial.trial] = outcome
+        elif status in ('lost', 'timeout'):
+            self._settle(job, self.history.outcome(trial.trial, last))
         else:
             self._enqueue(trial, last + 1)
 
@@ -84,6 +93,10 @@ class Dispatcher:
     def _arrive(self, outcome: Outcome) -> None:
         job = self._running.pop(outcome.trial)
         self.history.end_attempt(job.trial, job.attempt, outcome.seconds, outcome.status, outcome.error)
+        self._settle(job, outcome)
+
+    def _settle(self, job: Job, outcome: Outcome) -> None:
+        """Make of how an attempt ended another attempt, or the outcome of the trial."""
         lost = [status for _, status in self.history.attempts(job.trial) if status == 'lost']
         if outcome.status == 'lost' and len(lost) < ATTEMPTS:
             logger.warning('trial %d: its process was lost (%s), tried again', job.trial, outcome.error)
@@ -104,8 +117,10 @@ def _end_of_log(job: Job, error: str) -> str:
     """Write why a job failed below what its process printed, where a crash leaves its traceback; return the end."""
     log = Path(job.folder) / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, 'a') as file:
-        file.write(f'{error}\n')
+    with open(log, 'a+', errors='replace') as file:
+        file.seek(0)
+        if not file.read().endswith(f'{error}\n'):     # else it was written before a kill of the search
+            file.write(f'{error}\n')
     lines = log.read_text(errors='replace').splitlines()
     kept = [line for line in lines if not line.startswith('Extension modules:')]    # faulthandler's, a screenful
     return '\n'.join(kept)[-LOG_CHARACTERS:]

@@ -11,7 +11,7 @@ from typing import Iterator, Optional
 from urllib.parse import quote
 
 from nasdet.genotype import Genotype
-from nasdet.protocol import Budget, Proposal, Result
+from nasdet.protocol import Budget, Outcome, Proposal, Result
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT);
@@ -152,6 +152,12 @@ class History:
         """Return (attempt, status) of a trial, in order."""
         query = 'SELECT attempt, status FROM attempts WHERE trial = ? ORDER BY attempt'
         return list(self._db.execute(query, (trial,)))
+
+    def outcome(self, trial: int, attempt: int) -> Outcome:
+        """Return how an attempt ended; its evaluation is not kept here."""
+        query = 'SELECT status, error, seconds FROM attempts WHERE trial = ? AND attempt = ?'
+        status, error, seconds = self._db.execute(query, (trial, attempt)).fetchone()
+        return Outcome(trial, status, None, error, seconds)
 
     def evaluation_seconds(self) -> dict[int, float]:
         """Return the wall seconds of each trial, all its attempts together."""

@@ -21,11 +21,12 @@ from tests.toys import ToyEstimator, ToySpace
 
 
 class ScriptedEngine(Engine):
-    """Evaluates in this process, answers in a shuffled order, and loses the jobs that it is told to lose."""
+    """Evaluates in this process, answers in a shuffled order, and loses jobs, or finds them late, as it is told."""
 
-    def __init__(self, estimator, work_dir, slots=1, chance=None, lose=()):
+    def __init__(self, estimator, work_dir, slots=1, chance=None, lose=(), late=()):
         super().__init__(work_dir, slots)
         self.estimator, self.chance, self.lose = estimator, chance or random.Random(0), set(lose)
+        self.late = set(late)
         self.jobs: list[Job] = []
         self.submitted: list[tuple[int, int]] = []
 
@@ -38,6 +39,8 @@ class ScriptedEngine(Engine):
         job = self.jobs.pop(self.chance.randrange(len(self.jobs)))
         if (job.trial, job.attempt) in self.lose:
             return [Outcome(job.trial, 'lost', error='SIGKILL')]
+        if (job.trial, job.attempt) in self.late:
+            return [Outcome(job.trial, 'timeout', error='it took longer than 6 s')]
         return [run_job(self.estimator, job)]
 
     def cancel(self, trial):
@@ -54,13 +57,13 @@ class Layers(Cost):
 class Bench:
     """One search over the toy space in a folder, which can be built again on the same history."""
 
-    def __init__(self, path, slots=1, searcher=EvolutionSearcher, chance=None, lose=(), behaviours=None, costs=None,
-                 estimator=None, **rules):
+    def __init__(self, path, slots=1, searcher=EvolutionSearcher, chance=None, lose=(), late=(), behaviours=None,
+                 costs=None, estimator=None, **rules):
         self.space = ToySpace(5)
         self.estimator = estimator or ToyEstimator(self.space, noise=0.05, behaviours=behaviours)
         self.work_dir = WorkDir(path)
         self.history = History(self.work_dir.history)
-        self.engine = ScriptedEngine(self.estimator, path, slots, chance, lose)
+        self.engine = ScriptedEngine(self.estimator, path, slots, chance, lose, late)
         arguments = dict(population=6, sample=3) if searcher is EvolutionSearcher else {}
         rules = {**dict(seed=1, trials=30, window=slots), **rules}
         self.loop = Loop(self.space, searcher(self.space, **arguments), costs or [], Objective('score'),
@@ -159,6 +162,29 @@ def test_lost_processes_are_tried_three_times(tmp_path):
     assert 'lost 3 times' in trials[2].result.error and 'SIGKILL' in trials[2].result.error
     assert bench.history.attempts(1) == [(1, 'lost'), (2, 'ok')]
     assert (bench.work_dir.trial(1, 2) / 'result.json').exists()
+
+
+@pytest.mark.parametrize('ends', [dict(late=[(1, 1)]), dict(lose=[(1, 1), (1, 2), (1, 3)]), dict(lose=[(1, 1)])])
+def test_how_an_attempt_ended_is_known_after_a_kill(tmp_path, monkeypatch, ends):
+    whole = Bench(tmp_path / 'whole', searcher=RandomSearcher, trials=3, **ends)
+    whole.run()
+    killed = Bench(tmp_path / 'killed', searcher=RandomSearcher, trials=3, **ends)
+    end_attempt, (last,) = killed.history.end_attempt, list(ends.values())[0][-1:]
+
+    def end_and_die(trial, attempt, *how):
+        end_attempt(trial, attempt, *how)
+        if (trial, attempt) == last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(killed.history, 'end_attempt', end_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    killed.history.close()
+    resumed = Bench(tmp_path / 'killed', searcher=RandomSearcher, trials=3)     # which would find trial 1 well
+    resumed.run()
+    assert resumed.rows() == whole.rows()
+    assert resumed.history.attempts(1) == whole.history.attempts(1)
+    assert resumed.history.trial(1).result.error == whole.history.trial(1).result.error
 
 
 def test_failures_go_on_and_five_in_a_row_stop(tmp_path):
