@@ -1,7 +1,7 @@
 """What ``search=dict(...)`` of a config may hold, checked before anything is built from it."""
 
 from difflib import get_close_matches
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from mmengine.config import Config
 
@@ -24,6 +24,7 @@ ENTRIES: dict[str, tuple[Any, str]] = dict(
     durable=(bool, 'True or False'),
     shared_dir=(str, 'a folder'))
 REQUIRED = ('space', 'searcher', 'estimator', 'budget')
+BUDGET = ('trials',)
 ORDERS = ('trial', 'arrival')
 
 
@@ -42,15 +43,21 @@ def check_settings(cfg: Config) -> None:
     missing = [name for name in REQUIRED if name not in search]
     if missing:
         raise SearchError(f'the config\'s search has no {missing[0]!r}: give it {ENTRIES[missing[0]][1]}')
+    _check_known(search, ENTRIES, 'the config\'s search')
     for name, value in search.items():
-        if name not in ENTRIES:
-            near = get_close_matches(name, ENTRIES, n=1)
-            raise SearchError(f'the config\'s search has the unknown entry {name!r}: '
-                              + (f'did you mean {near[0]!r}?' if near else f'known: {", ".join(ENTRIES)}'))
         kind, words = ENTRIES[name]
         if not isinstance(value, kind):
             raise SearchError(f'search.{name} is {words}, not {value!r}')
+    _check_known(search['budget'], BUDGET, 'search.budget')
     _check_numbers(search)
+
+
+def _check_known(entries: Mapping, known: Iterable[str], where: str) -> None:
+    for name in entries:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise SearchError(f'{where} has the unknown entry {name!r}: '
+                              + (f'did you mean {near[0]!r}?' if near else f'known: {", ".join(known)}'))
 
 
 def _check_numbers(search: Mapping) -> None:

@@ -34,6 +34,8 @@ def test_a_config_without_a_search(refused):
     (dict(budget=dict()), 'search.budget.trials is the number of evaluations, at least 1, not None'),
     (dict(budget=dict(trials=0)), 'at least 1, not 0'),
     (dict(budget=40), 'search.budget is a dict with trials, not 40'),
+    (dict(budget=dict(trials=4, trails=40)), "search.budget has the unknown entry 'trails': did you mean 'trials'?"),
+    (dict(budget=dict(trials=4, hours=1)), "search.budget has the unknown entry 'hours': known: trials"),
     (dict(order='any'), "search.order is 'trial' or 'arrival', not 'any'"),
     (dict(seed=-1), 'search.seed is at least 0, not -1'),
     (dict(cost=[]), "unknown entry 'cost': did you mean 'costs'?"),
