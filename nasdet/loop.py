@@ -204,8 +204,14 @@ class Loop:
                 del self._results[trial.key, trial.proposal.budget]     # a failure is tried again, not reused
             self._failures += trial.source == EVALUATED
         elif result.status == 'ok':
-            self._failures = 0
-            if self.best is None or result.reward > self.best.result.reward:
+            if trial.source == EVALUATED:
+                self._failures = 0
+            if self.best is None or _rank(trial, result) > _rank(self.best, self.best.result):
                 loser = self.best.trial if self.best is not None else None
                 self.best = replace(trial, status='ok', result=result)
         return loser
+
+
+def _rank(trial: Trial, result: Result) -> tuple:
+    """Return what orders trials: by reward; of equal ones the earlier is better, whichever came first."""
+    return result.reward, -trial.trial

@@ -14,7 +14,7 @@ from nasdet.errors import SearchError
 from nasdet.history import EVALUATED, History
 from nasdet.loop import Loop, Rules
 from nasdet.objective import Objective
-from nasdet.protocol import Job, Outcome
+from nasdet.protocol import Evaluation, Job, Outcome
 from nasdet.searchers import EvolutionSearcher, RandomSearcher
 from nasdet.workdir import WorkDir
 from tests.toys import ToyEstimator, ToySpace
@@ -45,6 +45,13 @@ class ScriptedEngine(Engine):
 
     def cancel(self, trial):
         self.jobs = [job for job in self.jobs if job.trial != trial]
+
+
+class Constant(ToyEstimator):
+    """Finds every network equally good."""
+
+    def evaluate(self, genotype, budget, seed, folder=None):
+        return Evaluation(metrics=dict(score=0.5))
 
 
 class Layers(Cost):
@@ -100,22 +107,23 @@ def test_interrupted_anywhere_it_goes_on_as_if_nothing_had_been(tmp_path, search
     whole = Bench(tmp_path / 'whole', slots=2, searcher=searcher)
     whole.run()
     chance = random.Random(0)
-    evaluated = []
+    interruptions = 0
     while True:
         bench = Bench(tmp_path / 'parts', slots=2, searcher=searcher)
+        told = bench.history.told_trials()
         bench.loop.restore()
         steps = iter([True] * chance.randrange(1, 9))
         bench.loop.on_told = lambda *told: next(steps)      # noqa: B023 - raises StopIteration: the interruption
         try:
             bench.loop.run()
         except StopIteration:
-            evaluated += bench.engine.submitted
-            bench.history.close()
+            interruptions += 1
             continue
-        evaluated += bench.engine.submitted
+        finally:
+            assert not told & {trial for trial, _ in bench.engine.submitted}, 'a finished trial was evaluated again'
         break
     assert bench.rows() == whole.rows() and bench.events() == whole.events()
-    assert len(evaluated) == len(set(evaluated))
+    assert interruptions >= 3
 
 
 def test_reuse_tells_the_earlier_result(tmp_path):
@@ -197,6 +205,42 @@ def test_failures_go_on_and_five_in_a_row_stop(tmp_path):
     bench = Bench(tmp_path / 'all', searcher=RandomSearcher, behaviours={'*': 'fail'})
     with pytest.raises(SearchError, match='5 trials failed in a row'):
         bench.run()
+
+
+class Alternating(RandomSearcher):
+    """Proposes the first network of the space again after every random one."""
+
+    def ask(self, trial, rng):
+        return super().ask(trial, np.random.default_rng(0) if trial % 2 == 0 else rng)
+
+
+def test_reused_results_do_not_interrupt_a_row_of_failures(tmp_path):
+    good = Bench(tmp_path / 'good', searcher=Alternating, trials=1)
+    good.run()
+    behaviours = {'*': 'fail', good.history.trial(0).key: 'work'}
+    bench = Bench(tmp_path / 'bench', searcher=Alternating, behaviours=behaviours)
+    with pytest.raises(SearchError, match='5 trials failed in a row'):
+        bench.run()
+    assert [row[2] for row in bench.rows()].count('ok') > 1
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_of_equal_rewards_the_earlier_trial_is_best_in_any_order(tmp_path, seed):
+    space = ToySpace(5)
+    bench = Bench(tmp_path, slots=3, searcher=RandomSearcher, chance=random.Random(seed), order='arrival',
+                  estimator=Constant(space), trials=9)
+    kept = set()
+
+    def note(trial, result, replaced):
+        kept.add(trial.trial)
+        kept.discard(replaced)
+
+    bench.loop.on_told = note
+    bench.run()
+    assert bench.loop.best.trial == 0 and kept == {0}
+    again = Bench(tmp_path, slots=3, searcher=RandomSearcher, order='arrival', estimator=Constant(space), trials=9)
+    again.loop.restore()
+    assert again.loop.best.trial == 0
 
 
 FORGED = [('ok', dict(metrics=None)), ('ok', dict(metrics=dict(score=math.nan))), ('ok', dict(metrics={})),
