@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from nasdet.console import Bar
 from nasdet.datasets.coco import check_disjoint, read_json, write_json
 from nasdet.errors import SearchError
 from nasdet.existing import ExistingSearch
+from nasdet.files import write_whole
 from nasdet.finalists import DETECTOR, Candidate, check_buildable, choose
 from nasdet.objective import Objective
 from nasdet.record import read_record
@@ -100,7 +102,7 @@ class Confirmation:
         if path.exists() and path.read_text() != config:
             raise SearchError(f'{path} is of another network or schedule: move {folder} away')
         if not (folder / RESULT).exists():
-            path.write_text(config)
+            write_whole(path, config.encode())
             self._train(candidate.name, seed, folder)
         return read_json(folder / RESULT)['metrics']
 
@@ -175,13 +177,12 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def write_rows(path: Path, rows: Sequence[dict]) -> None:
-    """Write ``results.csv`` under a temporary name and rename it, so that every line in it is whole."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    with open(temporary, 'w', newline='') as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(temporary, path)
+    """Write ``results.csv``, never half of it, so that every line in it is whole."""
+    text = io.StringIO(newline='')
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def summary(rows: Sequence[dict], candidates: Sequence[Candidate], epochs: int) -> str:
@@ -213,7 +214,7 @@ def main(args) -> int:
         candidates = choose(search.config, search.space, record, args.top_k, args.baselines or ())
         check_buildable(candidates)
         text = summary(confirmation.run(candidates, range(args.seeds)), candidates, confirmation.epochs)
-        (confirmation.folder / 'README.md').write_text(f'# Confirmation\n\n{text}')
+        write_whole(confirmation.folder / 'README.md', f'# Confirmation\n\n{text}'.encode())
         report = write_report(folder.path)
     finally:
         folder.release()

@@ -1,10 +1,10 @@
 """What a history says, as one HTML page; also of a search that runs still, was killed, or has no trial yet."""
 
-import os
 from pathlib import Path
 
 from nasdet.drawing import draw_curves, draw_graph, draw_scatter
 from nasdet.existing import ExistingSearch
+from nasdet.files import write_whole
 from nasdet.record import first_objective, read_record
 from nasdet.report_page import Report, render
 
@@ -64,17 +64,10 @@ def write_report(work_dir: Path) -> Path:
     folder = report.folder / 'pictures'
     folder.mkdir(exist_ok=True)
     for name, svg in pictures.items():
-        _replace(folder / f'{name}.svg', svg)
+        write_whole(folder / f'{name}.svg', svg)
     path = report.folder / 'report.html'
-    _replace(path, render(report, pictures).encode())
+    write_whole(path, render(report, pictures).encode())
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that a reader sees the old or the new one."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def main(args) -> int:

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import os
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -15,6 +14,7 @@ from nasdet.console import Bar
 from nasdet.dispatch import Dispatcher
 from nasdet.errors import SearchError
 from nasdet.export import export
+from nasdet.files import write_whole
 from nasdet.genotype import Genotype
 from nasdet.history import History
 from nasdet.limits import check_limits
@@ -203,9 +203,7 @@ def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
     else:
         config = copy.deepcopy(cfg)
     config.pop('work_dir', None)        # what is trained from the search's configs must not write to its folder
-    temporary = folder.config.with_name('config.tmp.py')
-    temporary.write_text(config.pretty_text)
-    os.replace(temporary, folder.config)
+    write_whole(folder.config, config.pretty_text.encode())
     return config
 
 

@@ -1,130 +1,18 @@
-"""A confirmation: what it compares, what it refuses, what it says, and that nothing is measured twice."""
+"""A confirmation: what it trains and measures, what it refuses, what it says, and that nothing is measured twice."""
 
 import json
-import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config, ConfigDict
 from scipy import stats
 
-from nasdet import zoo
-from nasdet.comparison import compare, interval, sentence, table
-from nasdet.confirm import Confirmation, main, read_rows, refuse_seen, run_config, summary
+from nasdet.confirm import Confirmation, read_rows, refuse_seen, run_config, summary
 from nasdet.confirm_run import RESULT
 from nasdet.errors import SearchError
-from nasdet.finalists import Candidate, choose, published
-from nasdet.genotype import Genotype
-from nasdet.history import History, Trial
-from nasdet.protocol import Proposal, Result
-from nasdet.record import read_record
+from nasdet.finalists import Candidate
 from nasdet.workdir import WorkDir
-from tests.toys import ToySpace
-
-FIGURES = dict(detector={0: 0.30, 1: 0.32, 2: 0.31}, found={0: 0.34, 1: 0.33, 2: 0.36})
-
-
-# ---- statistics
-
-
-def test_interval_is_students():
-    three = interval([1.0, 2.0, 3.0])
-    assert three.mean == 2.0 and three.half == pytest.approx(4.302652729911275 / math.sqrt(3))
-    assert interval([0.5]).half is None and str(interval([0.5])) == 'unknown'
-
-
-def test_comparison_is_paired_by_seed_and_agrees_with_scipy():
-    ours, theirs = {**FIGURES['found'], 7: 0.9}, FIGURES['detector']    # seed 7 has no pair
-    baseline, found = compare(dict(detector=theirs, found=ours), 'detector')
-    expected = stats.ttest_rel([ours[seed] for seed in (0, 1, 2)], [theirs[seed] for seed in (0, 1, 2)])
-    assert found.p == pytest.approx(expected.pvalue)
-    low, high = expected.confidence_interval(0.95)
-    assert found.difference.mean - found.difference.half == pytest.approx(low)
-    assert found.difference.mean + found.difference.half == pytest.approx(high)
-    assert (found.figure.count, found.difference.count) == (4, 3)
-    assert baseline.difference is None and baseline.p is None
-
-
-@pytest.mark.parametrize('ours, words', [
-    ([0.34, 0.33, 0.36], 'no evidence of a difference'),
-    ([0.401, 0.419, 0.411], 'evidence that it is better'),
-    ([0.201, 0.219, 0.211], 'evidence that it is worse'),
-    ([0.34], 'one seed allows no test'),
-    ([0.30, 0.32, 0.31], 'the differences do not vary'),
-])
-def test_the_sentence_claims_no_more_than_the_test(ours, words):
-    figures = dict(detector=FIGURES['detector'], found=dict(enumerate(ours)))
-    said = sentence(compare(figures, 'detector')[1], 'detector', 'coco/bbox_mAP')
-    assert words in said
-    assert ('no evidence' in said) == (': evidence' not in said)
-
-
-def test_the_table_has_a_row_for_each_architecture():
-    lines = table(compare(FIGURES, 'detector')).splitlines()
-    assert len(lines) == 4 and len({len(line) for line in lines}) == 1
-    assert '| detector     | 3     | 0.3100 |' in lines[2] and '+0.0333' in lines[3]
-
-
-# ---- what is compared
-
-
-class NeckSpace(ToySpace):
-    """A toy space whose genotypes go into a neck."""
-
-    def apply(self, genotype, model):
-        return ConfigDict({**model, 'neck': dict(type='Neck', genotype=genotype.plain())})
-
-
-def remember(folder, rewards):
-    """Write a history of chains that differ in their last width, or in how often they came."""
-    space = NeckSpace()
-    history = History(folder / 'history.sqlite')
-    for number, (width, reward) in enumerate(rewards):
-        layers = [dict(op='conv3', width=8)] * 3 + [dict(op='conv3', width=width)]
-        genotype = Genotype(space.name, dict(layers=layers))
-        proposal = Proposal(genotype, space.encode(genotype))
-        history.asked(Trial(number, space.key(genotype), proposal, number))
-        history.told(number, Result('ok' if reward is not None else 'failed', reward))
-    history.close()
-    return read_record(folder / 'history.sqlite')
-
-
-def test_the_best_distinct_architectures_follow_the_detector(tmp_path):
-    record = remember(tmp_path, [(8, 0.1), (16, 0.5), (16, 0.5), (32, 0.5), (8, None)])
-    config = Config(dict(model=dict(type='Detector', neck=dict(type='FPN'))))
-    chosen = choose(config, NeckSpace(), record, 2)
-    assert [candidate.name for candidate in chosen] == ['detector', 'trial-000001', 'trial-000003']
-    assert chosen[0].model == config.model and chosen[0].model.neck.type == 'FPN'
-    assert chosen[1].model.neck.genotype['layers'][3]['width'] == 16
-
-
-def test_a_confirmation_of_nothing_is_refused(tmp_path):
-    record = remember(tmp_path, [(8, None)])
-    config = Config(dict(model=dict(type='Detector')))
-    with pytest.raises(SearchError, match='no trial of this search has succeeded'):
-        choose(config, NeckSpace(), record, 3)
-    with pytest.raises(SearchError, match='--top-k is at least 1'):
-        choose(config, NeckSpace(), record, 0)
-
-
-def test_a_published_genotype_takes_the_place_of_a_member():
-    space = SimpleNamespace(name='MergingCellSpace', apply=NeckSpace().apply)
-    member = Genotype('MergingCellSpace', dict(cells=[]))
-    model = ConfigDict(type='Detector', neck=dict(type='FPN'))
-    assert published(space, zoo.load('fpn'), member, model).neck.genotype == zoo.load('fpn').plain()
-    assert model.neck == dict(type='FPN')
-
-
-def test_a_baseline_that_is_unknown_or_of_another_space_is_refused(tmp_path):
-    record = remember(tmp_path, [(8, 0.1)])
-    config = Config(dict(model=dict(type='Detector')))
-    with pytest.raises(SearchError, match="did you mean 'no_fusion'"):
-        choose(config, NeckSpace(), record, 1, ['no_fusoin'])
-    with pytest.raises(SearchError, match='of MergingCellSpace does not fit a search of NeckSpace'):
-        choose(config, NeckSpace(), record, 1, ['fpn'])
-
-
-# ---- the runs
 
 
 def coco(*ids) -> dict:
@@ -196,6 +84,22 @@ def test_a_run_killed_before_its_row_was_written_is_not_measured_again(searched)
     assert len(again.run(CANDIDATES, range(1))) == 2 and again.trained == []
 
 
+def test_a_kill_while_a_config_is_written_leaves_none(searched, monkeypatch):
+    def half_of(write):
+        def killed(path, content):
+            write(path, content[:len(content) // 2])
+            raise KeyboardInterrupt
+        return killed
+
+    confirmation = Planted(searched.folder, searched.config)
+    with monkeypatch.context() as patch:
+        for name in ('write_text', 'write_bytes'):
+            patch.setattr(Path, name, half_of(getattr(Path, name)))
+        with pytest.raises(KeyboardInterrupt):
+            confirmation.run(CANDIDATES, range(1))
+    assert len(confirmation.run(CANDIDATES, range(1))) == 2
+
+
 def test_another_network_in_the_same_folder_is_refused(searched):
     confirmation = Planted(searched.folder, searched.config)
     confirmation.run(CANDIDATES, range(1))
@@ -262,51 +166,3 @@ def test_the_summary_speaks_of_the_best_by_reward(searched):
     expected = stats.ttest_rel([0.2, 0.35, 0.5], [0.1, 0.2, 0.3]).pvalue
     assert f'p = {expected:.3g}' in text and 'trained from scratch for 4 epochs' in text
     assert 'trial-000003, the best of the search by its reward, has a mean coco/bbox_mAP of 0.3500' in text
-
-
-# ---- for real
-
-
-@pytest.fixture
-def digits(tmp_path, repo_root):
-    """A prepared search on a handful of built-in pictures, with one finished trial."""
-    from nasdet.datasets import prepare
-    from nasdet.registry import SPACES, build
-    config = Config.fromfile(str(repo_root / 'configs/nas_fpn/retinanet_r18_digits_supernet_ppo.py'))
-    config.search.data = dict(type='digits', train=16, val=8, test=8, size=64)
-    config.search.costs = []
-    prepared = prepare(config, tmp_path)
-    (tmp_path / 'config.py').write_text(prepared.pretty_text)
-    space = build(SPACES, prepared.search.space)
-    genotype = zoo.load('nas_fpn')
-    history = History(tmp_path / 'history.sqlite')
-    history.asked(Trial(0, space.key(genotype), Proposal(genotype, space.encode(genotype)), 0))
-    history.told(0, Result('ok', 0.5))
-    history.close()
-    return tmp_path
-
-
-@pytest.mark.slow
-def test_real_trainings_end_in_a_table(digits, capsys):
-    args = SimpleNamespace(work_dir=str(digits), top_k=3, seeds=1, epochs=1, baselines=['fpn'])
-    assert main(args) == 0
-    rows = read_rows(digits / 'confirm' / 'results.csv')
-    assert [row['architecture'] for row in rows] == ['detector', 'fpn', 'trial-000000']
-    assert all(0.0 <= float(row['figure']) <= 1.0 for row in rows)
-    for row in rows:
-        folder = digits / 'confirm' / row['architecture'] / 'seed-0'
-        assert (folder / 'weights.pth').exists() and not list(folder.glob('epoch_*'))
-    assert 'no evidence either way' in capsys.readouterr().out
-    assert 'Confirmation on the test split' in (digits / 'report.html').read_text()
-
-
-@pytest.mark.slow
-def test_a_training_that_breaks_is_told_with_its_end(digits):
-    config = Config.fromfile(str(digits / 'config.py'))
-    config.optim_wrapper.optimizer.lr = 1e30
-    (digits / 'config.py').write_text(config.pretty_text)
-    args = SimpleNamespace(work_dir=str(digits), top_k=1, seeds=1, epochs=2, baselines=None)
-    words = r'detector, seed 0: the training ended with status 1(.|\n)*the loss is not finite'
-    with pytest.raises(SearchError, match=words):
-        main(args)
-    assert read_rows(digits / 'confirm' / 'results.csv') == []

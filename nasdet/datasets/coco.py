@@ -1,7 +1,6 @@
 """Splits of COCO-format data: search-train, search-val (the reward) and test share no picture."""
 
 import json
-import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Iterable, Optional, Sequence, Union
@@ -10,6 +9,7 @@ import numpy as np
 
 from nasdet.datasets.checks import read_coco
 from nasdet.errors import SearchError
+from nasdet.files import write_whole
 
 Size = Union[int, float]
 
@@ -149,8 +149,6 @@ def read_json(path) -> dict:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file under a temporary name and rename it, so that it is never seen half written."""
+    """Write a JSON file, never half of it; its folder is made where absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_text(json.dumps(content))
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(content).encode())
