@@ -1,16 +1,15 @@
 """One run of a confirmation in a process of its own: train a config from scratch, measure it once on its test split."""
 
 import argparse
-import json
-import os
 import signal
 import sys
 from pathlib import Path
 
 from mmengine.config import Config
 
+from nasdet.datasets.coco import write_json
 from nasdet.engines.process import die_with_parent
-from nasdet.training.checkpoints import save_weights
+from nasdet.training.checkpoints import save_trained
 from nasdet.training.runner import build_runner
 
 RESULT = 'result.json'
@@ -32,10 +31,8 @@ def train_and_test(folder: Path, epochs: int, seed: int) -> dict:
     runner = build_runner(config, config.model, folder, epochs, seed, checkpoints=True, num_workers=None)
     runner.train()
     metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
-    save_weights(folder / 'weights.pth', runner.model.state_dict())
-    temporary = folder / f'{RESULT}.tmp'
-    temporary.write_text(json.dumps(dict(epochs=epochs, seed=seed, metrics=metrics)))
-    os.replace(temporary, folder / RESULT)
+    save_trained(folder / 'weights.pth', runner)
+    write_json(folder / RESULT, dict(epochs=epochs, seed=seed, metrics=metrics))
     for checkpoint in folder.glob('epoch_*.pth'):
         checkpoint.unlink()
     return metrics

@@ -3,11 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.hooks import EMAHook, Hook
+from mmengine.registry import HOOKS
 
 from nasdet import zoo
 from nasdet.config import load_config
-from nasdet.confirm import main, read_rows
+from nasdet.confirm import main, read_rows, run_config
+from nasdet.confirm_run import train_and_test
 from nasdet.datasets import prepare
 from nasdet.errors import SearchError
 from nasdet.history import History, Trial
@@ -31,6 +35,30 @@ def digits(tmp_path, repo_root):
     history.told(0, Result('ok', 0.5))
     history.close()
     return tmp_path
+
+
+@HOOKS.register_module()
+class KeepWeights(Hook):
+    """Keeps the last weights of a training and their averages."""
+
+    def after_train(self, runner):
+        averaged = next(hook for hook in runner.hooks if isinstance(hook, EMAHook)).ema_model.module
+        KeepWeights.last, KeepWeights.averages = (
+            {name: tensor.clone() for name, tensor in model.named_parameters()} for model in (runner.model, averaged))
+
+
+def test_averaged_weights_are_measured_and_saved(digits, tmp_path):
+    config = Config.fromfile(str(digits / 'config.py'))
+    config.custom_hooks = [dict(type='EMAHook', momentum=0.5), dict(type='KeepWeights')]
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    run = run_config(config, config.model, digits / 'data' / 'trainval.json')
+    (folder / 'config.py').write_text(run.pretty_text)
+    train_and_test(folder, epochs=1, seed=0)
+    saved = torch.load(folder / 'weights.pth', weights_only=True)
+    assert saved['meta']['dataset_meta']['classes'][3] == '3'
+    assert all(torch.equal(saved['state_dict'][name], tensor) for name, tensor in KeepWeights.averages.items())
+    assert not all(torch.equal(saved['state_dict'][name], tensor) for name, tensor in KeepWeights.last.items())
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Evaluation
 from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
-from nasdet.training import TrainingRunner, build_runner, save_weights, set_resolution
+from nasdet.training import TrainingRunner, build_runner, save_trained, set_resolution
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import check_images, limit_images
 
@@ -98,7 +98,7 @@ class TrainingEstimator(Estimator):
                 metrics = runner.val_loop.run()
             finally:
                 runner.close()
-            _save(runner, Path(place) / WEIGHTS)
+            save_trained(Path(place) / WEIGHTS, runner)
         seen = len(runner.train_dataloader.dataset)
         return Evaluation(
             metrics={name: float(value) for name, value in metrics.items()},
@@ -136,14 +136,6 @@ class TrainingEstimator(Estimator):
         limit_images(config, 'val_dataloader', budget.images)
         limit_images(config, 'train_dataloader', self.train_images)
         return config
-
-
-def _save(runner: TrainingRunner, path: Path) -> None:
-    """Save the weights as a checkpoint would hold them: an averaging hook puts its averages there."""
-    checkpoint = dict(state_dict=runner.model.state_dict())
-    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-    meta = {name: runner.val_dataloader.dataset.metainfo[name] for name in ('classes', 'palette')}
-    save_weights(path, checkpoint['state_dict'], epoch=runner.epoch, dataset_meta=meta)
 
 
 def _losses(runner: TrainingRunner) -> list:

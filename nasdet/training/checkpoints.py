@@ -9,6 +9,7 @@ from typing import Mapping, Optional, Union
 
 import torch
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.runner import Runner
 
 
 class AtomicBackend(LocalBackend):
@@ -52,6 +53,19 @@ def latest_checkpoint(folder: Union[str, Path]) -> Optional[Path]:
         warnings.warn(f'{path} is torn and is passed over: the training goes on from the checkpoint before it',
                       stacklevel=2)
     return None
+
+
+def save_trained(path: Union[str, Path], runner: Runner) -> None:
+    """Write the weights of a trained detector as a checkpoint would hold them: averaged, where a hook averages them.
+
+    Args:
+        path: The file.
+        runner: After its last epoch.
+    """
+    checkpoint = dict(state_dict=runner.model.state_dict())
+    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+    meta = {name: runner.val_dataloader.dataset.metainfo[name] for name in ('classes', 'palette')}
+    save_weights(path, checkpoint['state_dict'], epoch=runner.epoch, dataset_meta=meta)
 
 
 def save_weights(path: Union[str, Path], state_dict: Mapping[str, torch.Tensor], **meta) -> None:
