@@ -44,8 +44,8 @@ class Bar:
         fresh = self.done - self._first
         if fresh <= 0 < self.total - self.done:
             return 'unknown yet'
-        seconds = (now - self._started) / max(fresh, 1) * max(self.total - self.done, 0)
-        return time.strftime('%H:%M:%S', time.gmtime(seconds))
+        seconds = round((now - self._started) / max(fresh, 1) * max(self.total - self.done, 0))
+        return f'{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}'
 
     def close(self) -> None:
         """Leave the last state standing."""

@@ -100,7 +100,10 @@ class EvolutionSearcher(Searcher):
             child = self.space.crossover(*parents, rng)
             if self.space.key(child) not in {self.space.key(parent) for parent in parents}:
                 return child
-        return self.space.mutate(parents[0], rng, self.rate)
+        try:
+            return self.space.mutate(parents[0], rng, self.rate)
+        except ValueError:      # the space has no other network, or none that a mutation of this one finds
+            return self.space.sample(rng)
 
     def _leaving(self, child: Proposal) -> Individual:
         if self.removal == 'oldest':

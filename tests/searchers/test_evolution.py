@@ -3,7 +3,8 @@ import pytest
 
 from nasdet.protocol import Proposal, Result
 from nasdet.searchers import EvolutionSearcher, RandomSearcher
-from tests.toys import ToySpace, planted_score
+from nasdet.spaces.base import Choice
+from tests.toys import OPS, ToySpace, planted_score
 
 
 def filled(rewards, **arguments):
@@ -128,3 +129,15 @@ def test_proposals_are_as_told_not_canonical():
     searcher = filled([0.1, 0.2], sample=2)
     proposal = child_of(searcher, 2)
     assert isinstance(proposal, Proposal) and searcher.space.decode(proposal.tokens) == proposal.genotype
+
+
+def test_where_there_is_no_other_network_it_draws():
+    space = ToySpace(1)
+    space.vocab = dict(op=OPS, width=(8,))
+    space.choices = lambda prefix: [Choice('layer0.op', 'op', (2,)), Choice('layer0.width', 'width', (0,)), None][
+        len(prefix)]
+    searcher = EvolutionSearcher(space, population=2, sample=2)
+    for trial in range(4):
+        proposal = searcher.ask(trial, np.random.default_rng(trial))
+        assert proposal.tokens == (2, 0)
+        searcher.tell(trial, proposal, Result('ok', 0.5))
