@@ -11,8 +11,8 @@ def scale_schedule(schedulers: Union[Mapping, Sequence[Mapping]], source_epochs:
                    epoch_length: int) -> list[dict[str, Any]]:
     """Carry parameter schedulers over to another number of epochs, counted in iterations.
 
-    What is counted in epochs keeps its place relative to the whole training. What is counted in iterations (a
-    warm-up) stays, but ends after a tenth of the training at the latest.
+    Everything keeps its place relative to the whole training, but a warm-up that is counted in iterations: that stays
+    as it is, and ends after a tenth of the training at the latest.
 
     Args:
         schedulers: mmengine ``param_scheduler`` config, written for ``source_epochs``.
@@ -28,25 +28,30 @@ def scale_schedule(schedulers: Union[Mapping, Sequence[Mapping]], source_epochs:
     """
     if isinstance(schedulers, Mapping):
         schedulers = [schedulers]
-    iterations = epochs * epoch_length
-    scaled = [_scale(scheduler, iterations / source_epochs, iterations) for scheduler in schedulers]
+    scaled = [_scale(scheduler, epochs / source_epochs, epoch_length, epochs) for scheduler in schedulers]
     return [scheduler for scheduler in scaled if scheduler.get('end', 1) > scheduler.get('begin', 0)]
 
 
-def _scale(scheduler: Mapping, unit: float, iterations: int) -> dict[str, Any]:
+def _scale(scheduler: Mapping, unit: float, epoch_length: int, epochs: int) -> dict[str, Any]:
     stem = scheduler['type'].removesuffix('LR').removesuffix('Momentum').removesuffix('ParamScheduler')
     if stem not in SCALABLE:
         raise ValueError(f'param_scheduler {scheduler["type"]!r} cannot be scaled to other epochs; use one of '
                          f'{", ".join(f"{name}LR" for name in SCALABLE)}')
     scaled = dict(scheduler)
     scaled.pop('convert_to_iter_based', None)
-    if not scaled.pop('by_epoch', True):
-        if scaled.get('begin', 0) == 0 and 'end' in scaled:
-            scaled['end'] = min(scaled['end'], int(iterations * WARMUP_SHARE))
-        return dict(scaled, by_epoch=False)
+    if scaled.pop('by_epoch', True):
+        unit *= epoch_length
+    elif _is_warmup(stem, scaled):
+        return dict(scaled, end=min(scaled['end'], int(epochs * epoch_length * WARMUP_SHARE)), by_epoch=False)
     for name in TIMES:
         if scaled.get(name) is not None:
             scaled[name] = round(scaled[name] * unit)
     if 'milestones' in scaled:
         scaled['milestones'] = [round(milestone * unit) for milestone in scaled['milestones']]
     return dict(scaled, by_epoch=False)
+
+
+def _is_warmup(stem: str, scheduler: Mapping) -> bool:
+    rising = stem == 'Constant' or (
+        stem == 'Linear' and scheduler.get('start_factor', 1 / 3) < scheduler.get('end_factor', 1.0))
+    return rising and scheduler.get('begin', 0) == 0 and 'end' in scheduler

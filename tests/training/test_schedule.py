@@ -25,6 +25,15 @@ def test_cosine_half_way():
         dict(type='CosineAnnealingLR', T_max=15, begin=15, end=30, by_epoch=False)]
 
 
+@pytest.mark.parametrize('epochs, begin, end', [(10, 100, 1000), (5, 50, 500)])
+def test_a_schedule_counted_in_iterations_is_scaled_and_its_warmup_stays(epochs, begin, end):
+    warmup = dict(type='LinearLR', start_factor=0.1, begin=0, end=20, by_epoch=False)
+    cosine = dict(type='CosineAnnealingLR', T_max=900, begin=100, end=1000, by_epoch=False)
+    decay = dict(type='LinearLR', start_factor=1.0, end_factor=0.0, begin=0, end=1000, by_epoch=False)
+    assert scale_schedule([warmup, cosine, decay], 10, epochs, 100) == [
+        warmup, dict(cosine, T_max=end - begin, begin=begin, end=end), dict(decay, end=end)]
+
+
 def test_a_warmup_of_no_iterations_is_left_out():
     assert [item['type'] for item in scale_schedule(ONE_X, 12, 1, 4)] == ['MultiStepLR']
 
