@@ -138,6 +138,8 @@ class ImageFolder(ClassificationDataset):
                  test_size: Size = 0.1, seed: int = 0, transforms: Sequence[dict] = ()):
         own_test = test_root is not None and _known(split) == 'test'
         samples = datasets.ImageFolder(test_root if own_test else root)
+        if own_test:
+            _check_classes(samples.classes, datasets.folder.find_classes(root)[0], test_root)
         if test_root is not None:
             indices = _with_own_test(samples.targets, split, val_size, seed)
         else:
@@ -160,11 +162,24 @@ class NpzImages(ClassificationDataset):
 
     def __init__(self, train_file: str, test_file: str, split: str, val_size: Size = 0.1, seed: int = 0,
                  transforms: Sequence[dict] = ()):
+        with np.load(train_file) as arrays:
+            classes = [str(name) for name in arrays.get('class_names', np.unique(arrays['y']))]
         with np.load(test_file if _known(split) == 'test' else train_file) as arrays:
             images, labels = arrays['x'], arrays['y']
-            classes = arrays['class_names'] if 'class_names' in arrays else np.unique(labels)
+            own_classes = [str(name) for name in arrays.get('class_names', classes)]
+        _check_classes(own_classes, classes, test_file)
+        if labels.max() >= len(classes):
+            raise ValueError(f'{test_file} has label {labels.max()}, and the training images {len(classes)} classes')
         indices = _with_own_test(labels, split, val_size, seed)
-        super().__init__(list(zip(images, labels, strict=True)), [str(name) for name in classes], indices, transforms)
+        super().__init__(list(zip(images, labels, strict=True)), classes, indices, transforms)
+
+
+def _check_classes(test: Sequence[str], train: Sequence[str], where: str) -> None:
+    """Refuse test images whose labels count other classes than those of the training images."""
+    if list(test) != list(train):
+        differing = sorted(set(test) ^ set(train)) or list(test)
+        raise ValueError(f'{where} has not the classes of the training images, or another order of them '
+                         f'({", ".join(differing[:5])}): its labels would mean other classes')
 
 
 def _with_own_test(labels: Sequence[int], split: str, val_size: Size, seed: int) -> np.ndarray:

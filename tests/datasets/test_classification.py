@@ -108,6 +108,28 @@ def test_image_folders_with_a_test_folder(folders):
     assert len(set(pixels(splits['train']) + pixels(splits['val']) + pixels(splits['test']))) == 24
 
 
+def test_a_test_folder_of_other_classes_is_refused(folders):
+    (folders / 'test' / 'apple').rename(folders / 'test' / 'quince')      # pear would be class 0
+    cfg = dict(type='ImageFolder', root=str(folders / 'train'), test_root=str(folders / 'test'))
+    with pytest.raises(ValueError, match='test has not the classes of the training images.*apple, quince'):
+        DATASETS.build(dict(cfg, split='test'))
+    assert len(DATASETS.build(dict(cfg, split='train'))) == 18
+
+
+def test_test_arrays_of_other_classes_are_refused(arrays):
+    cfg = dict(type='NpzImages', train_file=str(arrays / 'train.npz'), test_file=str(arrays / 'test.npz'), split='test')
+    with np.load(arrays / 'test.npz') as stored:
+        images, classes = stored['x'], stored['y']
+    np.savez(arrays / 'test.npz', x=images, y=classes * 0 + 1)      # one class only: its label stays 1
+    assert DATASETS.build(cfg).metainfo['classes'] == ('cat', 'dog')
+    np.savez(arrays / 'test.npz', x=images, y=classes, class_names=['dog', 'cat'])
+    with pytest.raises(ValueError, match='test.npz has not the classes of the training images, or another order'):
+        DATASETS.build(cfg)
+    np.savez(arrays / 'test.npz', x=images, y=classes + 1)
+    with pytest.raises(ValueError, match='has label 2, and the training images 2 classes'):
+        DATASETS.build(cfg)
+
+
 def test_image_folders_without_a_test_folder(folders):
     splits = built(type='ImageFolder', root=str(folders / 'train'), val_size=4, test_size=6)
     assert [len(splits[name]) for name in SPLITS] == [10, 4, 6]
