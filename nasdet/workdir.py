@@ -29,7 +29,6 @@ class WorkDir:
         self.log = self.path / 'search.log'
         self.best = self.path / 'best'
         self.control = self.path / 'control'
-        self.report = self.path / 'report.html'
         self._lock = None
 
     @classmethod

@@ -8,12 +8,12 @@ import torch
 from mmengine.evaluator import Evaluator
 from torch import Tensor, nn
 
+from nasdet.estimators.features import MEBIBYTE
 from nasdet.training import searched_modules
 from nasdet.training.precision import inference_context
 from nasdet.training.recalibration import norm_layers
 
 logger = logging.getLogger(__name__)
-MEBIBYTE = 2 ** 20
 
 
 class SupernetScorer:
