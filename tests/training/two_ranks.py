@@ -1,9 +1,12 @@
-"""A training of the toy supernet under torchrun; each rank writes what it saw to ``FOLDER/rank<N>.json``."""
+"""Trainings of the toy supernet under torchrun: a straight one, and one that is broken off and resumed."""
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Optional
 
+import torch
 from mmengine.hooks import Hook
 
 from nasdet.training import PathSamplingHook, build_runner
@@ -27,7 +30,8 @@ class Witness(Hook):
         self.paths.append(runner.model.module.searched.block)
 
 
-def main(folder: Path, die_at: int) -> None:
+def train(folder: Path, die_at: Optional[int] = None) -> None:
+    """Train two epochs; each rank then writes what it saw to ``FOLDER/rank<N>.json``."""
     config = toy_config(batch_size=4)       # two iterations an epoch on each of two ranks
     witness = Witness(die_at)
     hooks = [PathSamplingHook(BlockSpace()), witness]
@@ -44,5 +48,14 @@ def main(folder: Path, die_at: int) -> None:
     (folder / f'rank{runner.rank}.json').write_text(json.dumps(seen))
 
 
+def main(folder: Path) -> None:
+    train(folder / 'straight')
+    with suppress(KeyboardInterrupt):
+        train(folder / 'resumed', die_at=1)
+        raise AssertionError('it was to end as its second epoch begins')
+    torch.distributed.barrier()     # until rank 0 has written the checkpoint
+    train(folder / 'resumed')
+
+
 if __name__ == '__main__':
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))
