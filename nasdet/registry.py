@@ -1,8 +1,9 @@
 """The five kinds of component, and the one function that builds them from a config dict."""
 
 import difflib
+import inspect
 from importlib import import_module
-from typing import Any, Mapping, Union
+from typing import Any, Mapping, Optional, Union
 
 from mmengine.registry import Registry
 
@@ -13,7 +14,7 @@ COSTS = Registry('cost', scope='nasdet', locations=['nasdet.costs'])
 ENGINES = Registry('engine', scope='nasdet', locations=['nasdet.engines'])
 
 
-def build(registry: Registry, cfg: Mapping[str, Any], **context) -> Any:
+def build(registry: Registry, cfg: Mapping[str, Any], defaults: Optional[Mapping] = None, **context) -> Any:
     """Build the component that a config dict names.
 
     ``Registry.build`` is not used because it looks a name up in the *default scope* first, which is
@@ -22,6 +23,7 @@ def build(registry: Registry, cfg: Mapping[str, Any], **context) -> Any:
     Args:
         registry: One of the five registries of this module.
         cfg: A dict with ``type`` (a registered name, a dotted path or a class) and its arguments.
+        defaults: Arguments for a component that has them where ``cfg`` does not say, such as the search's seed.
         **context: Arguments that the caller adds, such as ``space=``.
 
     Returns:
@@ -35,6 +37,9 @@ def build(registry: Registry, cfg: Mapping[str, Any], **context) -> Any:
         raise ValueError(f'a {registry.name} is a dict with a type, e.g. dict(type=...), not {cfg!r}')
     arguments = dict(cfg)
     cls = _find(registry, arguments.pop('type'))
+    for name, value in (defaults or {}).items():
+        if name in inspect.signature(cls).parameters:
+            arguments.setdefault(name, value)
     try:
         return cls(**arguments, **context)
     except TypeError as error:

@@ -46,11 +46,12 @@ class Search:
         search, model = config.search, config.get('model')
         try:
             self.space = build(SPACES, search.space)
-            self.searcher = build(SEARCHERS, search.searcher, space=self.space)
+            seed = dict(seed=search.get('seed', 0))
+            self.searcher = build(SEARCHERS, search.searcher, seed, space=self.space)
             self.objective = Objective(search.get('objective', 'coco/bbox_mAP'))
             self.costs = [build(COSTS, cost, space=self.space, model=model) for cost in search.get('costs', [])]
             network = Config({key: value for key, value in config.items() if key != 'search'})
-            self.estimator = build(ESTIMATORS, search.estimator, space=self.space, config=network,
+            self.estimator = build(ESTIMATORS, search.estimator, seed, space=self.space, config=network,
                                    work_dir=search.get('shared_dir', work_dir.path))
             self.engine = build(ENGINES, search.get('engine', dict(type='InlineEngine')), work_dir=work_dir.path)
             self._check_fit(model)

@@ -47,3 +47,9 @@ def test_what_cannot_be_built_is_named(own_module, cfg, complaint):
 def test_a_type_of_another_kind_is_unknown():
     with pytest.raises(ValueError, match="unknown space type 'RandomSearcher'"):
         build(SPACES, dict(type='RandomSearcher'))
+
+
+def test_a_default_is_for_those_who_have_the_argument_and_do_not_say_it(own_module):
+    mine = dict(type='own_module_of_a_user.MySearcher')
+    assert build(SEARCHERS, mine, dict(speed=5, seed=1), space=None).speed == 5
+    assert build(SEARCHERS, dict(mine, speed=3), dict(speed=5), space=None).speed == 3

@@ -87,7 +87,7 @@ def main():
     for name, cfg in CONFIGS.items():
         for seed in range(arguments.seeds):
             if (name, seed) not in results:
-                results[name, seed] = search(build(SEARCHERS, cfg, space=space), estimator, seed)
+                results[name, seed] = search(build(SEARCHERS, cfg, dict(seed=seed), space=space), estimator, seed)
                 append_result(name, seed, results[name, seed])
     return 0 if print_table(results, arguments.seeds) else 1
 

@@ -22,5 +22,5 @@ def build_estimator(work_dir: str) -> Estimator:
     config = Config.fromfile(str(Path(work_dir) / CONFIG))
     search = config.pop('search')
     space = build(SPACES, search.space)
-    return build(ESTIMATORS, search.estimator, space=space, config=config,
+    return build(ESTIMATORS, search.estimator, dict(seed=search.get('seed', 0)), space=space, config=config,
                  work_dir=search.get('shared_dir', work_dir))

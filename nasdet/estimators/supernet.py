@@ -66,7 +66,7 @@ class SupernetEstimator(Estimator):
         checkpoint: Weights of a supernet trained before, instead of training one.
         threads: CPU threads of a worker that scores.
         train_threads: CPU threads of the supernet's training; None: all cores.
-        seed: Of the supernet's training.
+        seed: Of the supernet's training; in a search, the search's where the config does not say.
         batch_size: Images scored at once.
         cache_features: Keep the backbone's maps on disk.
         cache_gigabytes: What they may take (GiB).

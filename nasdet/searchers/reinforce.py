@@ -53,7 +53,7 @@ class ReinforceSearcher(Searcher):
             below 0 where the baseline is not (a metric in 0..1). It does not move the baseline.
         hidden: Number of LSTM units.
         init: The controller's parameters start uniformly in [-init, init].
-        seed: Of that start.
+        seed: Of that start; in a search, the search's where the config does not say.
 
     Raises:
         ValueError: An argument is out of its range.
