@@ -75,9 +75,23 @@ def test_a_full_disk(small_disk, refused, tmp_path, free):
     assert main(command) == 0
 
 
+@pytest.mark.parametrize('name', ['config.py', 'report.html'])
+def test_a_full_disk_before_and_after_the_search(tmp_path, capfd, name):
+    """The kernel itself says, of /dev/full, that there is no space; no right to mount anything is needed."""
+    work_dir = tmp_path / 'work'
+    command = toy_command(tmp_path, work_dir)
+    work_dir.mkdir()
+    temporary = work_dir / f'.{name}.{os.getpid()}'
+    temporary.symlink_to('/dev/full')
+    assert main(command) == 1
+    assert capfd.readouterr().err.splitlines()[-1].startswith('nasdet: the disk is full')
+    temporary.unlink()
+    assert main(command) == 0
+    assert set(statuses(work_dir)) == {'ok'}
+
+
 @pytest.mark.parametrize('slots', [0, 2])
 def test_a_disk_that_fills_later_is_no_failure_of_a_trial(tmp_path, capfd, slots):
-    """The kernel itself says, of /dev/full, that there is no space."""
     work_dir = tmp_path / 'work'
     command = toy_command(tmp_path, work_dir, slots)
     result = work_dir / 'trials' / '000003' / 'result.tmp'
