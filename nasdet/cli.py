@@ -72,7 +72,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--trial', type=int, help='number of the trial; default: the best one')
     which.add_argument('--genotype', help='JSON file of a genotype of the same space')
-    parser.add_argument('--out', help='folder to write; default: WORK_DIR/export/NAME')
+    parser.add_argument('--out', help='folder to write, new, empty or an earlier export; default: WORK_DIR/export/NAME')
     parser.add_argument('--standalone', action='store_true',
                         help="put the network's classes there too, so that MMDetection runs it without nasdet")
 
