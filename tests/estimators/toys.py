@@ -1,9 +1,9 @@
 """What the tests of supernet scoring share."""
 
 import numpy as np
+from mmdet.models import ResNet
 from mmdet.registry import MODELS
 
-from nasdet.models.backbones import ResNet10
 from nasdet.spaces import MergingCellSpace
 
 SMALL = dict(epochs=2, recalibration_images=9, batch_size=4, train_threads=1)       # of a SupernetEstimator
@@ -15,7 +15,7 @@ def genotypes(space, number):
 
 
 @MODELS.register_module()
-class SearchedResNet10(ResNet10):
+class SearchedResNet(ResNet):
     """A backbone with paths, all the same."""
 
     def set_path(self, value):
@@ -28,5 +28,5 @@ class SearchedBackboneSpace(MergingCellSpace):
     def supernet(self, model):
         """Return the supernet's config."""
         cfg = super().supernet(model)
-        cfg['backbone']['type'] = 'SearchedResNet10'
+        cfg['backbone']['type'] = 'SearchedResNet'
         return cfg
