@@ -61,7 +61,8 @@ class SupernetEstimator(Estimator):
         work_dir: The search's folder.
         epochs: Training epochs of the supernet; None: ``train_cfg.max_epochs``. The schedule is scaled to them.
         images: Evaluated images, the first of search-val; None: all.
-        recalibration_images: Images for the batch norm statistics, spread evenly over search-train.
+        recalibration_images: Images for the batch norm statistics, spread evenly over search-train; one fewer where the
+            last batch would hold a single one.
         amp: Mixed precision, in training and evaluation.
         checkpoint: Weights of a supernet trained before, instead of training one.
         threads: CPU threads of a worker that scores.
@@ -172,6 +173,7 @@ class SupernetEstimator(Estimator):
         self.scorer.model.load_state_dict(weights.get('state_dict', weights), strict=True)
         self.evaluator = Evaluator(self.config.val_evaluator)
         self._loaded: dict[tuple, Iterable[dict]] = {}
+        self._images: dict[str, int] = {}       # of the set of a split that was loaded last
         self._batches('train', self.recalibration_images)
 
     def _build_scorer(self) -> SupernetScorer:
@@ -196,6 +198,7 @@ class SupernetEstimator(Estimator):
                 else:
                     batches = self.scorer.load(loader)
             self._loaded[split, images] = batches
+            self._images[split] = len(loader.dataset)
         return self._loaded[split, images]
 
     def _loader(self, split: str, images: Optional[int]) -> DataLoader:
@@ -204,13 +207,14 @@ class SupernetEstimator(Estimator):
         pipeline = innermost(self.config.val_dataloader.dataset).pipeline
         built = DATASETS.build({**dataset, 'pipeline': pipeline, 'test_mode': True})
         spread = split == 'train'
-        if images is not None and images < len(built):
-            chosen = np.linspace(0, len(built) - 1, images).round() if spread else np.arange(images)
+        number = len(built) if images is None else min(images, len(built))
+        if spread and number % self.batch_size == 1 < number:
+            number -= 1     # batch statistics of a single value do not exist, and one image's coarsest map may be that
+        if number < len(built):
+            chosen = np.linspace(0, len(built) - 1, number).round() if spread else np.arange(number)
             built = built.get_subset([int(index) for index in chosen])
-        # Batch statistics of a single value do not exist, and the coarsest map of one image may have just one.
-        drop_last = spread and len(built) % self.batch_size == 1 < len(built)
         return Runner.build_dataloader(dict(
-            dataset=built, batch_size=self.batch_size, num_workers=0, drop_last=drop_last,
+            dataset=built, batch_size=self.batch_size, num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=False)))
 
     def _key(self, split: str, images: Optional[int]) -> str:
@@ -249,7 +253,7 @@ class SupernetEstimator(Estimator):
         return Evaluation(
             metrics={name: float(value) for name, value in metrics.items()},
             cost=dict(seconds=time.perf_counter() - started, images=images),
-            fidelity=dict(epochs=self.epochs, images=images, recalibration_images=self.recalibration_images,
+            fidelity=dict(epochs=self.epochs, images=images, recalibration_images=self._images['train'],
                           checkpoint=hash_file(self.checkpoint)[:16]))
 
     @contextmanager

@@ -157,7 +157,7 @@ def test_what_fails_or_was_killed_half_way_leaves_no_set(tmp_path):
 def test_prepare_writes_all_that_workers_read(make, tmp_path, monkeypatch):
     make()
     names = folders(tmp_path)
-    assert [name.rpartition('-')[0] for name in names] == ['search-train-9', 'search-val-12']
+    assert [name.rpartition('-')[0] for name in names] == ['search-train-8', 'search-val-12']
     monkeypatch.setattr(FeatureCache, '_write', None)       # a second writing would fail
     make()
     assert folders(tmp_path) == names
@@ -222,13 +222,13 @@ def test_the_size_is_announced_before_anything_is_trained(make, space, config, t
     size = sum(level.nbytes for path in (tmp_path / 'features').rglob('*.pt')
                for level in torch.load(path, weights_only=True)['maps'])
     # of the nine images for recalibration eight are used: the last would be a batch of its own
-    expected = f'features of 21 images: {size / 20 * 21 / 2 ** 20:.1f} MiB in {tmp_path / "elsewhere"}'
+    expected = f'features of 20 images: {size / 2 ** 20:.1f} MiB in {tmp_path / "elsewhere"}'
     assert expected in log.messages
     assert [path.name for path in (tmp_path / 'elsewhere').iterdir()] == ['lock']
 
 
 def test_features_above_the_limit_or_the_free_space_are_refused(space, config, tmp_path, monkeypatch):
-    with pytest.raises(SearchError, match=r'features of 21 images: .* but cache_gigabytes=1e-06: raise it'):
+    with pytest.raises(SearchError, match=r'features of 20 images: .* but cache_gigabytes=1e-06: raise it'):
         fresh(space, config, tmp_path, cache_gigabytes=1e-6).check()
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: SimpleNamespace(free=2 ** 10))
     with pytest.raises(SearchError, match=r'but its disk has 0\.0 MiB left: make room'):
