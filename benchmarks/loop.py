@@ -21,11 +21,15 @@ from nasdet.history import History
 from nasdet.loop import Loop
 from nasdet.search import Search
 
-SEARCHERS = ('RandomSearcher', 'EvolutionSearcher', 'ReinforceSearcher')
+SEARCHERS = dict(
+    RandomSearcher={},
+    EvolutionSearcher={},
+    # A policy that settles proposes nothing new, and the search ends: this entropy keeps it from that.
+    ReinforceSearcher=dict(entropy=1.0))
 
 
 def config(searcher: str, trials: int) -> Config:
-    search = dict(space=dict(type='ToySpace', num_decisions=14), searcher=dict(type=searcher),
+    search = dict(space=dict(type='ToySpace', num_decisions=14), searcher=dict(type=searcher, **SEARCHERS[searcher]),
                   estimator=dict(type='ToyEstimator'), objective='score', engine=dict(type='InlineEngine'),
                   budget=dict(trials=trials), seed=0, reuse=False)
     return Config(dict(custom_imports=dict(imports=['tests.toys'], allow_failed_imports=False), search=search))
@@ -89,7 +93,7 @@ def main() -> None:
     """Measure each searcher."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--trials', type=int, default=20000)
-    parser.add_argument('--searchers', nargs='+', default=SEARCHERS)
+    parser.add_argument('--searchers', nargs='+', default=list(SEARCHERS), choices=SEARCHERS)
     args = parser.parse_args()
     for searcher in args.searchers:
         with tempfile.TemporaryDirectory() as temporary:
