@@ -191,6 +191,7 @@ def use_exports(stack: Stack) -> None:
         unlinked = predict(stack, alone, stack.work / 'test_alone', PYTHONPATH=str(alone))
         compared = stack.run('compare', 'python', '-c', COMPARE, linked, unlinked)
     check(int(compared.split()[0]) > 0, 'no boxes were predicted')
+    stack.run('install_again', *PIP, 'install', *stack.work.glob('nasdet-*.whl'))
 
 
 def predict(stack: Stack, export: Path, folder: Path, **variables: str) -> Path:
