@@ -19,6 +19,8 @@ test_pipeline = [
 train_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+# In a handful of iterations the paper's rate would only drive every score to zero.
+optim_wrapper = dict(optimizer=dict(lr=0.001))
 search = dict(
     data=dict(_delete_=True, type='digits', train=24, val=8, test=8, size=128, seed=0),
     estimator=dict(num_workers=0))
