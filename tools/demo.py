@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'nas_fpn' / 'retinanet_r18_digits_supernet_ppo.py'
 WORK_DIR = ROOT / 'work_dirs' / 'demo'
-FLOOR = 0.08     # test mAP of the found neck at least; calibration runs gave 0.161 and 0.186
+FLOOR = 0.12     # test mAP of the found neck at least: half of what a calibration run gave (0.239; FPN 0.251)
 ITERATION = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]')
 
 
@@ -98,7 +98,7 @@ def wait(processes: list[subprocess.Popen]) -> None:
 def main() -> int:
     """Run all steps; 0 when each worked and the found neck reached the floor."""
     started = time.monotonic()
-    print(f'nasdet demo: about 6 minutes on 2 cores; everything lies in {WORK_DIR}', flush=True)
+    print(f'nasdet demo: about 7 minutes on 2 cores; everything lies in {WORK_DIR}', flush=True)
     run('1/3 train the supernet, search over it with a controller (PPO)', '-m', 'nasdet', 'search', CONFIG,
         '--work-dir', WORK_DIR)
     print('== 2/3 train the found neck, and FPN, from scratch with MMDetection', flush=True)
