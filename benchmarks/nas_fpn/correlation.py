@@ -55,6 +55,8 @@ def partial_tau(x: Sequence[float], y: Sequence[float], given: Sequence[float]) 
 def correlate(statistic: Callable, *columns: Sequence[float]) -> Correlation:
     """Return a rank correlation with its interval: the bootstrap's percentiles over 2,000 resamples of the items.
 
+    A resample in which a correlation does not exist is left out.
+
     Args:
         statistic: :func:`tau`, :func:`partial_tau` or a function like them.
         *columns: A figure of each item, in the same order; as many columns as ``statistic`` takes.
@@ -62,8 +64,7 @@ def correlate(statistic: Callable, *columns: Sequence[float]) -> Correlation:
     count = len(columns[0])
     low = high = None
     if count >= FEWEST:
-        interval = stats.bootstrap(columns, statistic, paired=True, vectorized=False, n_resamples=RESAMPLES,
-                                   confidence_level=LEVEL, method='percentile',
-                                   rng=np.random.default_rng(0)).confidence_interval
-        low, high = float(interval.low), float(interval.high)
+        resampled = stats.bootstrap(columns, statistic, paired=True, vectorized=False, n_resamples=RESAMPLES,
+                                    method='percentile', rng=np.random.default_rng(0)).bootstrap_distribution
+        low, high = (float(end) for end in np.nanpercentile(resampled, (50 * (1 - LEVEL), 50 * (1 + LEVEL))))
     return Correlation(statistic(*columns), low, high, count)
