@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from nasdet.models.genotypes import genotype_value
 from nasdet.models.layers.drop_block import PyramidDropBlock
 from nasdet.models.layers.merging import needs_extra_projection, read_cells, run_cells
 from nasdet.models.layers.pyramid import PyramidInputs, merging_conv
@@ -44,7 +45,7 @@ class MergingCellFPN(BaseModule):
                  init_cfg: Union[dict, list, None] = dict(type='Caffe2Xavier', layer='Conv2d'),  # noqa: B006
                  exit_stack: Optional[int] = None, drop_block: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
-        genotype = _value(genotype)
+        genotype = genotype_value(genotype)
         self.cells = read_cells(genotype)
         self.levels = tuple(genotype['levels'])
         self.mode = genotype['gp_mode']
@@ -99,13 +100,6 @@ class MergingCellFPN(BaseModule):
         if self.drop_blocks is None or not self.training:
             return convs
         return [nn.Sequential(conv, drop) for conv, drop in zip(convs, self.drop_blocks[stack], strict=True)]
-
-
-def _value(genotype: Union[str, Mapping]) -> Mapping:
-    if not isinstance(genotype, str):
-        return genotype
-    from nasdet import zoo  # only for a name, so that an exported network needs this file alone
-    return zoo.load(genotype).plain()
 
 
 def _settled(argument: str, given: Optional[int], key: str, genotype: Mapping) -> Optional[int]:
