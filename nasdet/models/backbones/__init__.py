@@ -1,5 +1,7 @@
 """Backbones that mmdet does not have."""
 
+from nasdet.models.backbones.detnas import DetNASNet
+from nasdet.models.backbones.detnas_supernet import DetNASSupernet
 from nasdet.models.backbones.resnet10 import ResNet10
 
-__all__ = ['ResNet10']
+__all__ = ['DetNASNet', 'DetNASSupernet', 'ResNet10']
