@@ -16,28 +16,38 @@ FC_INIT = dict(type='Normal', std=0.01, bias=0, override=dict(name='fc'))
 class ImageClassifier(BaseModel):
     """A backbone, global average pooling of its last feature map, dropout and a linear layer.
 
+    A backbone with a head of its own (DetNASNet with ``head=True``) gives the logits itself; leave ``num_classes``,
+    ``in_channels`` and ``dropout`` to it then.
+
     The backbone's weights lie under ``backbone.`` in the state dict, so that a detector takes them with
     ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
 
     Args:
         backbone: Config of any backbone in mmdet's MODELS.
-        num_classes: Number of classes K.
-        in_channels: Channels of the backbone's last feature map.
+        num_classes: Number of classes K; None: the backbone has a head.
+        in_channels: Channels of the backbone's last feature map; None: the backbone has a head.
         dropout: Probability to drop a pooled feature.
         label_smoothing: The share of the target that is spread evenly over all classes (Szegedy et al. 2016,
             "Rethinking the Inception Architecture", section 7).
         data_preprocessor: Config; its ``type`` defaults to mmengine's ImgDataPreprocessor.
         init_cfg: Defaults to Normal(0, 0.01) for the linear layer.
+
+    Raises:
+        ValueError: Only a part of the classifier's own head is given.
     """
 
-    def __init__(self, backbone: dict, num_classes: int, in_channels: int, dropout: float = 0.0,
-                 label_smoothing: float = 0.0, data_preprocessor: Optional[dict] = None,
+    def __init__(self, backbone: dict, num_classes: Optional[int] = None, in_channels: Optional[int] = None,
+                 dropout: float = 0.0, label_smoothing: float = 0.0, data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None):
+        own_head = num_classes is not None and in_channels is not None
+        if not own_head and (num_classes, in_channels, dropout) != (None, None, 0.0):
+            raise ValueError(f'num_classes={num_classes}, in_channels={in_channels}, dropout={dropout}: give both '
+                             f'num_classes and in_channels, or, where the backbone has a head, none of the three')
         preprocessor = dict(type='ImgDataPreprocessor', **(data_preprocessor or {}))
-        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg or FC_INIT)
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg or (FC_INIT if own_head else None))
         self.backbone = MODELS.build(backbone)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(in_channels, num_classes)
+        self.fc = nn.Linear(in_channels, num_classes) if own_head else None
         self.label_smoothing = label_smoothing
 
     def forward(self, inputs: Tensor, data_samples: Optional[Tensor] = None,
@@ -64,11 +74,13 @@ class ImageClassifier(BaseModel):
         raise ValueError(f"mode is 'tensor', 'loss' or 'predict', not {mode!r}")
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the backbone's feature maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W), from a backbone without a head."""
         return self.backbone(inputs)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits (N, K) of images (N, 3, H, W)."""
+        if self.fc is None:
+            return self.backbone(inputs)
         pooled = self.extract_feat(inputs)[-1].mean(dim=(2, 3))
         return self.fc(self.dropout(pooled))
 
