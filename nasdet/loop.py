@@ -119,7 +119,7 @@ class Loop:
             return f'{self.proposals} proposals gave only {self.evaluations} evaluations (reused or refused otherwise)'
         if self._since_new_key >= PROPOSALS_WITHOUT_NEW_KEY:
             return f'the last {self._since_new_key} proposals held no new architecture'
-        return 'the searcher has finished' if self.searcher.finished else ''
+        return self.searcher.ending if self.searcher.finished else ''
 
     # ---- asked
 

@@ -2,7 +2,8 @@
 
 from nasdet.searchers.base import Searcher
 from nasdet.searchers.evolution import EvolutionSearcher
+from nasdet.searchers.generational import GenerationalEvolutionSearcher
 from nasdet.searchers.random import RandomSearcher
 from nasdet.searchers.reinforce import ReinforceSearcher
 
-__all__ = ['EvolutionSearcher', 'RandomSearcher', 'ReinforceSearcher', 'Searcher']
+__all__ = ['EvolutionSearcher', 'GenerationalEvolutionSearcher', 'RandomSearcher', 'ReinforceSearcher', 'Searcher']

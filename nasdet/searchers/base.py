@@ -39,6 +39,11 @@ class Searcher(ABC):
         """Whether the searcher has nothing more to propose."""
         return False
 
+    @property
+    def ending(self) -> str:
+        """Why it is finished, in words."""
+        return 'the searcher has finished'
+
     def state_dict(self) -> dict:
         """Return the whole state as JSON data (a tensor as nested lists or base64)."""
         return {}

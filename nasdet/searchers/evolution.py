@@ -4,7 +4,7 @@ Real, Aggarwal, Huang, Le, "Regularized Evolution for Image Classifier Architect
 arXiv:1802.01548, section "Evolutionary algorithm".
 """
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import numpy as np
 
@@ -12,17 +12,10 @@ from nasdet.genotype import Genotype
 from nasdet.protocol import Proposal, Result
 from nasdet.registry import SEARCHERS
 from nasdet.searchers.base import Searcher
+from nasdet.searchers.individuals import Individual, from_json, rank, to_json
 from nasdet.spaces.base import Space
 
 REMOVALS = ('oldest', 'worst')
-
-
-class Individual(NamedTuple):
-    """A member of the population."""
-
-    trial: int
-    genotype: Genotype
-    reward: float
 
 
 @SEARCHERS.register_module()
@@ -83,17 +76,16 @@ class EvolutionSearcher(Searcher):
 
     def state_dict(self) -> dict:
         """Return the population, oldest first."""
-        return dict(population=[[trial, genotype.to_json(), reward] for trial, genotype, reward in self.population])
+        return dict(population=to_json(self.population))
 
     def load_state_dict(self, state: dict) -> None:
         """Take a state that :meth:`state_dict` returned."""
-        self.population = [Individual(trial, Genotype.from_json(genotype), reward)
-                           for trial, genotype, reward in state['population']]
+        self.population = from_json(state['population'])
 
     def _tournament(self, rng: np.random.Generator) -> list[Individual]:
         """Return a sample of the population, best first; of equal rewards the earlier trial is better."""
         drawn = [self.population[i] for i in rng.integers(len(self.population), size=self.sample)]
-        return sorted(drawn, key=_rank)
+        return sorted(drawn, key=rank)
 
     def _breed(self, parents: list[Genotype], rng: np.random.Generator) -> Genotype:
         if len(parents) == 2:
@@ -109,8 +101,4 @@ class EvolutionSearcher(Searcher):
         if self.removal == 'oldest':
             return self.population[0]
         worst = [member for member in self.population if member.trial == child.meta.get('worst')]
-        return worst[0] if worst else max(self.population, key=_rank)   # it may have left while the child was trained
-
-
-def _rank(individual: Individual) -> tuple[float, int]:
-    return -individual.reward, individual.trial
+        return worst[0] if worst else max(self.population, key=rank)   # it may have left while the child was trained

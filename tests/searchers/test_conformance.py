@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nasdet.searchers import EvolutionSearcher, RandomSearcher, ReinforceSearcher
+from nasdet.searchers import EvolutionSearcher, GenerationalEvolutionSearcher, RandomSearcher, ReinforceSearcher
 from nasdet.testing import check_searcher
 from tests.toys import ToySpace
 
@@ -13,6 +13,8 @@ MAKERS = dict(
     evolution=lambda space: EvolutionSearcher(space, population=10, sample=3),
     evolution_worst=lambda space: EvolutionSearcher(space, population=10, sample=3, removal='worst', rate=0.3),
     evolution_crossover=lambda space: EvolutionSearcher(space, population=10, sample=3, crossover=0.5),
+    generational=lambda space: GenerationalEvolutionSearcher(space, population=6, generations=5, parents=3, mutations=2,
+                                                             crossovers=2),
     ppo=lambda space: ReinforceSearcher(space, batch=7, minibatch=3, epochs=2, hidden=16),
     reinforce=lambda space: ReinforceSearcher(space, update='reinforce', batch=1, hidden=16),
 )
