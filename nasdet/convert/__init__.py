@@ -1,0 +1,7 @@
+"""Weights from elsewhere, made ready for our networks."""
+
+from nasdet.convert.backbones import backbone_to_detector
+from nasdet.convert.megvii import detnas
+from nasdet.convert.nas_fpn import mmdet_nasfpn, to_mmdet_nasfpn
+
+__all__ = ['backbone_to_detector', 'detnas', 'mmdet_nasfpn', 'to_mmdet_nasfpn']
