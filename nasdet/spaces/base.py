@@ -54,7 +54,12 @@ class Space(ABC):
     - ``supernet(model) -> ConfigDict``: the model config of the weight-shared network over all genotypes;
     - ``graph(genotype) -> Graph``: for drawing;
     - ``size() -> int``: the number of genotypes, the space's own count;
-    - ``check_model(model) -> None``: ValueError where the space does not fit the model config.
+    - ``check_model(model) -> None``: ValueError where the space does not fit the model config;
+    - ``block_modules(scope) -> dict[str, str]``: the decisions that the cost of a part of the detector (``'backbone'``,
+      ``'neck'`` or ``'model'``) is a sum over, each with the dotted name, in an applied detector, of the module that it
+      chooses. They are in every genotype and always free, and what a module costs depends on its own decision alone;
+      ValueError where the cost is no such sum;
+    - ``block_tokens(genotype, scope) -> tuple[int, ...]``: the tokens of these decisions, in the same order.
     """
 
     vocab: dict[str, tuple]
@@ -99,6 +104,15 @@ class Space(ABC):
     def can(self, capability: str) -> bool:
         """Return whether the space declares an optional method."""
         return callable(getattr(self, capability, None))
+
+    def path(self, genotype: Genotype, module: str) -> dict:
+        """Return the plain value that a searched module of the supernet takes as its path.
+
+        Args:
+            genotype: Of this space.
+            module: The module's dotted name in the supernet, such as ``'neck'``.
+        """
+        return genotype.plain()
 
     # ---- given: everything below follows from the sequence of decisions
 

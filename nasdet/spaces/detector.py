@@ -62,6 +62,36 @@ def replace_neck(model: Mapping, neck: Mapping, level: int) -> ConfigDict:
     return neck_strides_to_heads(fitted)
 
 
+def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int]) -> ConfigDict:
+    """Return a copy of a model config with another backbone, and a neck that reads as many of its maps as before.
+
+    Which maps the neck skips (``start_level``) stays as it is. A classifier has no neck: its own linear layer reads
+    the last map, or the backbone has a head.
+
+    Args:
+        model: A detector's or a classifier's model config; it is not changed.
+        backbone: Config of the new backbone; without ``out_indices`` it gives its coarsest maps.
+        channels: Of each of its stages, finest first.
+
+    Raises:
+        ValueError: There is no neck, or ``out_indices`` gives it another number of maps.
+    """
+    fitted = ConfigDict(copy.deepcopy(model))
+    reader = (_listed(fitted.get('neck')) or [fitted])[0]
+    single = isinstance(reader.get('in_channels', 1), int)
+    number = 1 if single else len(reader['in_channels'])
+    indices = tuple(backbone.get('out_indices') or range(len(channels))[-number:])
+    if len(indices) != number or max(indices) >= len(channels):
+        raise ValueError(f'out_indices={indices} of a backbone with {len(channels)} stages, but the detector reads '
+                         f'{number} maps: change out_indices or the stages of the space')
+    if 'in_channels' in reader:
+        reader['in_channels'] = channels[indices[0]] if single else [channels[index] for index in indices]
+    elif not backbone.get('head'):
+        raise ValueError('this model config has no neck with in_channels, to which a space could fit its backbone')
+    fitted['backbone'] = ConfigDict(copy.deepcopy({**backbone, 'out_indices': indices}))
+    return fitted
+
+
 def first_neck(model: Mapping) -> Mapping:
     """Return the config of the neck that reads the backbone; ValueError where the detector has none to replace."""
     necks = _listed(model.get('neck'))
@@ -186,7 +216,7 @@ def check_channels(model: Mapping) -> None:
         ValueError: Says what building it said, or which layer is given other channels than its own.
     """
     from nasdet.models import meta  # brings torch and mmdet
-    with _in_one_sentence('the detector with a neck of this space'):
+    with _in_one_sentence('the detector with a genotype of this space'):
         built = meta.build_on_meta(model)
     meta.check_channels(built, (3, PROBE, PROBE))
 
@@ -258,5 +288,5 @@ def _sides(strides) -> list[int]:
 
 
 def _mismatch(strides: list[int], where: str, expected: list[int]) -> str:
-    return (f'the neck gives maps of the strides {strides}, but {where} expects {expected}: change the levels of the '
-            f'space, or the strides in the config of that head')
+    return (f'the neck gives maps of the strides {strides}, but {where} expects {expected}: change the levels or '
+            f'stages of the space, or the strides in the config of that head')
