@@ -1,8 +1,9 @@
 """What a cost is: it says how dear an architecture is, without training it."""
 
 from abc import ABC, abstractmethod
-from typing import Optional
+from typing import Mapping, Optional
 
+from nasdet.costs.distribution import SumDistribution
 from nasdet.genotype import Genotype
 from nasdet.spaces.base import Space
 
@@ -30,6 +31,11 @@ class Cost(ABC):
         """Name in logs, history and reports: ``'Macs(neck)'``."""
         return f'{type(self).__name__}({self.scope})'
 
+    @property
+    def distribution(self) -> Optional[SumDistribution]:
+        """How the cost is distributed over uniformly drawn architectures, where that is known exactly; else None."""
+        return None
+
     @abstractmethod
     def __call__(self, genotype: Genotype) -> float:
         """Return the cost in :attr:`unit`; deterministic and cheap (about a second at most)."""
@@ -37,5 +43,8 @@ class Cost(ABC):
 
 def _number(limit: Optional[float]) -> Optional[float]:
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float))):
-        raise ValueError(f'the limit of a cost is a number, not {limit!r}')
+        hint = ''
+        if isinstance(limit, Mapping):
+            hint = '; a quantile is for a cost that knows its distribution over the space, such as AdditiveMacs'
+        raise ValueError(f'the limit of a cost is a number, not {limit!r}{hint}')
     return limit

@@ -1,6 +1,7 @@
 """Multiply-adds and parameters, counted on the meta device: no memory, no arithmetic."""
 
-from typing import Mapping, Optional, Sequence, Union
+from functools import partial
+from typing import Iterable, Mapping, Optional, Sequence, Union
 
 import torch.nn.functional as F
 from torch import nn
@@ -36,6 +37,38 @@ def count(module: nn.Module, input_shape: Union[Shape, Sequence[Shape]]) -> dict
     with counter:
         run_on_meta(module, input_shape)
     return dict(macs=counter.macs, params=_parameters(module))
+
+
+def count_modules(module: nn.Module, input_shape: Union[Shape, Sequence[Shape]],
+                  names: Iterable[str]) -> dict[str, int]:
+    """Count the multiply-adds of some submodules for one image, as :func:`count` counts those of the whole.
+
+    Args:
+        module: Any network that takes one batch of images, or a tuple of maps.
+        input_shape: (C, H, W) of an image, or a list of them, one a map.
+        names: Dotted names of submodules; ``''`` is the network itself.
+
+    Returns:
+        The multiply-adds by name.
+    """
+    counter, macs = _Counter(), dict.fromkeys(names, 0)
+    handles = []
+    for name in macs:
+        part = module.get_submodule(name)
+        handles.append(part.register_forward_pre_hook(partial(_add_macs, macs, name, counter, -1)))
+        handles.append(part.register_forward_hook(partial(_add_macs, macs, name, counter, 1)))
+    try:
+        with counter:
+            run_on_meta(module, input_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return macs
+
+
+def _add_macs(macs: dict[str, int], name: str, counter: '_Counter', sign: int, *_) -> None:
+    """Add what has been counted when a submodule ends, less what had been when it began."""
+    macs[name] += sign * counter.macs
 
 
 def _parameters(module: nn.Module) -> int:
@@ -85,9 +118,13 @@ class Macs(Cost):
 
     def __call__(self, genotype: Genotype) -> float:
         """Return the multiply-adds."""
+        return float(count(*self._network(genotype))['macs'])
+
+    def _network(self, genotype: Genotype) -> tuple[nn.Module, Union[Shape, Sequence[Shape]]]:
+        """Return the part of the detector that is counted, and the shape of what it takes."""
         model = self.space.apply(genotype, self.model)
         shape = output_shapes(model['backbone'], self.input_shape) if self.scope == 'neck' else self.input_shape
-        return float(count(_build(model, self.scope), shape)['macs'])
+        return _build(model, self.scope), shape
 
 
 @COSTS.register_module()
