@@ -1,7 +1,8 @@
 """Backbones that mmdet does not have."""
 
+from nasdet.models.backbones.cell_network import CellNetwork
 from nasdet.models.backbones.detnas import DetNASNet
 from nasdet.models.backbones.detnas_supernet import DetNASSupernet
 from nasdet.models.backbones.resnet10 import ResNet10
 
-__all__ = ['DetNASNet', 'DetNASSupernet', 'ResNet10']
+__all__ = ['CellNetwork', 'DetNASNet', 'DetNASSupernet', 'ResNet10']
