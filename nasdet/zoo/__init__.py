@@ -3,6 +3,7 @@
 import difflib
 import json
 from importlib import resources
+from typing import Optional
 
 from nasdet.genotype import Genotype
 
@@ -35,20 +36,23 @@ def load(name: str) -> Genotype:
     return Genotype.from_json(_text(name))
 
 
-def build(name: str, **kwargs):
+def build(name: str, num_classes: Optional[int] = None, **kwargs):
     """Build the published network, ready to use, with fresh weights.
 
     Args:
         name: One of :func:`names`.
+        num_classes: Classes of a classifier; None: the published network's.
         **kwargs: Arguments of the network that are to differ, such as ``stack_times=3``.
 
     Returns:
-        The network, an ``nn.Module``: a neck or a backbone.
+        The network, an ``nn.Module``: a neck, a backbone or a classifier.
     """
     from mmdet.registry import MODELS  # heavy to import, and genotypes are read without it
     from mmengine.registry import DefaultScope
 
     import nasdet.models  # noqa: F401 - registers the networks
+    if num_classes is not None:
+        kwargs['num_classes'] = num_classes
     network = entry(name)['network']
     with DefaultScope.overwrite_default_scope('mmdet'):     # a Runner of this process may have left another one
         return MODELS.build({**network, 'genotype': load(name).plain(), **kwargs})
