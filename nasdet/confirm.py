@@ -1,23 +1,23 @@
 """The finalists of a search and its baselines: several seeds from scratch, one look at the test split."""
 
 import csv
-import hashlib
 import io
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
+from typing import Optional, Sequence
 
 from mmengine.config import Config, ConfigDict
 
 from nasdet.comparison import compare, sentence, table
 from nasdet.console import Bar
-from nasdet.datasets.coco import check_disjoint, read_json, write_json
+from nasdet.datasets.coco import read_json, write_json
+from nasdet.datasets.tasks import task_of
 from nasdet.errors import SearchError
 from nasdet.existing import ExistingSearch
 from nasdet.files import write_whole
-from nasdet.finalists import DETECTOR, Candidate, check_buildable, choose
+from nasdet.finalists import Candidate, check_buildable, choose
 from nasdet.objective import Objective
 from nasdet.record import read_record
 from nasdet.workdir import WorkDir
@@ -43,18 +43,16 @@ class Confirmation:
         if 'model' not in config:
             raise SearchError(f'{folder.path}: this search has no network to train, so nothing to confirm')
         self.folder = folder.path / 'confirm'
-        self.trainval = folder.path / 'data' / 'trainval.json'
         self.config = config
         self.metric_names = list(Objective(config.search.get('objective', 'coco/bbox_mAP')).goals)
-        refuse_seen(config, self.trainval)
+        task_of(config).refuse_seen(config)
         self.epochs = epochs or _epochs(config)
         self._check_protocol()
 
     def _check_protocol(self) -> None:
         """Refuse to mix figures of two ways of training: who tries several chooses by the test split."""
         path = self.folder / 'protocol.json'
-        test = next(_datasets(self.config.test_dataloader))['ann_file']
-        protocol = dict(epochs=self.epochs, trainval=_digest(self.trainval), test=_digest(test))
+        protocol = dict(epochs=self.epochs, **task_of(self.config).digests(self.config))
         stored = read_json(path) if path.exists() else protocol
         for name, value in protocol.items():
             if stored[name] != value:
@@ -97,7 +95,7 @@ class Confirmation:
         from nasdet.confirm_run import RESULT
         folder = self.folder / candidate.name / f'seed-{seed}'
         folder.mkdir(parents=True, exist_ok=True)
-        config = run_config(self.config, candidate.model, self.trainval).pretty_text
+        config = run_config(self.config, candidate.model).pretty_text
         path = folder / 'config.py'
         if path.exists() and path.read_text() != config:
             raise SearchError(f'{path} is of another network or schedule: move {folder} away')
@@ -120,40 +118,13 @@ class Confirmation:
                               f'Mend it, then run the same command again; what is done is kept.')
 
 
-def refuse_seen(config: Config, trainval: Path) -> None:
-    """Refuse a test split that shares pictures with what the search has seen, by image id and by file name."""
-    train, test = (next(_datasets(config[f'{split}_dataloader'])) for split in ('train', 'test'))
-    seen, unseen = read_json(trainval), read_json(test['ann_file'])
-    if (config.search.get('data') or {}).get('independent_ids'):    # equal names in two folders are two pictures
-        seen, unseen = _with_folder(seen, train), _with_folder(unseen, test)
-    check_disjoint(seen, unseen)
-
-
-def _with_folder(coco: dict, dataset: dict) -> dict:
-    folder = Path(dataset['data_prefix']['img']).resolve()
-    return {**coco, 'images': [{**image, 'file_name': str(folder / image['file_name'])} for image in coco['images']]}
-
-
-def run_config(config: Config, model: ConfigDict, trainval: Path) -> Config:
+def run_config(config: Config, model: ConfigDict) -> Config:
     """Return the config of one run: all that the search saw to train on, and the test split to measure."""
     plain = Config({name: value for name, value in config.to_dict().items() if name != 'search'})
     plain.model = model
-    for dataset in _datasets(plain.train_dataloader):
-        dataset['ann_file'] = str(trainval)
+    task_of(plain).join_splits(plain)
     plain.val_dataloader = plain.val_evaluator = plain.val_cfg = None      # search-val is trained on here
     return plain
-
-
-def _datasets(part) -> Iterator[dict]:
-    """Yield the datasets of a dataloader that read an annotation file, through any wrappers."""
-    if isinstance(part, dict):
-        if 'ann_file' in part:
-            yield part
-        for name in ('dataset', 'datasets'):
-            yield from _datasets(part.get(name))
-    elif isinstance(part, (list, tuple)):
-        for item in part:
-            yield from _datasets(item)
 
 
 def _epochs(config: Config) -> int:
@@ -162,10 +133,6 @@ def _epochs(config: Config) -> int:
         return source_epochs(config)
     except ValueError as error:
         raise SearchError(str(error)) from error
-
-
-def _digest(path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -186,18 +153,19 @@ def write_rows(path: Path, rows: Sequence[dict]) -> None:
 
 
 def summary(rows: Sequence[dict], candidates: Sequence[Candidate], epochs: int) -> str:
-    """Return the table of all rows and what they say, in Markdown."""
+    """Return the table of all rows and what they say, in Markdown; all are compared to the first candidate."""
+    original = candidates[0].name
     figures: dict[str, dict[int, float]] = {candidate.name: {} for candidate in candidates}
     for row in rows:
         figures.setdefault(row['architecture'], {})[int(row['seed'])] = float(row['figure'])
-    comparisons = compare(figures, DETECTOR)
+    comparisons = compare(figures, original)
     first = next(candidate.name for candidate in candidates if candidate.name.startswith('trial-'))
     found = next(comparison for comparison in comparisons if comparison.name == first)
     metric = rows[0]['metric']
     return (f'{metric} on the test split, each run trained from scratch for {epochs} epochs on search-train and '
-            f'search-val.\n\n{table(comparisons)}\n\nDifference: to {DETECTOR}, the detector as it was before the '
-            f'search, paired by seed; p: paired t-test, two-sided, not corrected for the number of rows.\n\n'
-            f'{sentence(found, DETECTOR, metric)}\n')
+            f'search-val.\n\n{table(comparisons)}\n\nDifference: to {original}, the {original} as it was before '
+            f'the search, paired by seed; p: paired t-test, two-sided, not corrected for the number of rows.\n\n'
+            f'{sentence(found, original, metric)}\n')
 
 
 def main(args) -> int:

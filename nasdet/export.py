@@ -1,4 +1,4 @@
-"""A genotype, with weights, as a plain MMDetection config and checkpoint that stock MMDetection trains and tests."""
+"""A genotype, with weights, as a plain config and checkpoint; stock MMDetection trains and tests a detector's."""
 
 import os
 import shutil
@@ -81,12 +81,13 @@ def _standalone_imports(imports: list[str]) -> list[str]:
     needed = [name for name in others if name.partition('.')[0] == 'nasdet']
     if needed:
         raise SearchError(f'cannot export --standalone: the config needs {needed[0]} too, for data, hooks or '
-                          f'optimizers of nasdet; export without --standalone')
+                          f'optimizers of nasdet (as every classifier does, whose images and accuracy are its); export '
+                          f'without --standalone')
     return [*others, MODULE]
 
 
 def plain_config(config: Config, space, genotype: Genotype) -> Config:
-    """Return the detector's config with the genotype applied, and with nothing in it that only a search needs.
+    """Return the network's config with the genotype applied, and with nothing in it that only a search needs.
 
     Args:
         config: A prepared search config.
@@ -97,7 +98,7 @@ def plain_config(config: Config, space, genotype: Genotype) -> Config:
 
 
 def detector_config(config: Config, model: ConfigDict) -> Config:
-    """Return a plain MMDetection config of a model on the data of a search.
+    """Return a plain config of a model on the data of a search: MMDetection's of a detector, nasdet's of a classifier.
 
     Args:
         config: A prepared search config.

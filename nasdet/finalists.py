@@ -1,4 +1,4 @@
-"""What a confirmation compares: the detector as it was, published architectures, and the best of a search."""
+"""What a confirmation compares: the network as it was, published architectures, and the best of a search."""
 
 from dataclasses import dataclass
 from typing import Sequence
@@ -6,11 +6,11 @@ from typing import Sequence
 from mmengine.config import Config, ConfigDict
 
 from nasdet import zoo
+from nasdet.datasets.tasks import task_of
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 from nasdet.record import Record
-
-DETECTOR = 'detector'       # the detector as it was before the search
+from nasdet.spaces.detector import backbone_channels
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Candidate:
     """An architecture to confirm.
 
     Args:
-        name: ``'detector'``, a name of the zoo, or ``'trial-000012'``.
-        key: The space's key of its genotype; ``''`` for the detector.
+        name: ``'detector'`` or ``'classifier'`` for the network as it was, a name of the zoo, or ``'trial-000012'``.
+        key: The space's key of its genotype; ``''`` for the network as it was.
         model: Its model config.
     """
 
@@ -29,7 +29,7 @@ class Candidate:
 
 
 def choose(config: Config, space, record: Record, top_k: int, baselines: Sequence[str] = ()) -> list[Candidate]:
-    """Return the detector as it was, the baselines, and the ``top_k`` best distinct architectures of a search.
+    """Return the network as it was, the baselines, and the ``top_k`` best distinct architectures of a search.
 
     Raises:
         SearchError: No trial has succeeded, or a baseline that is unknown or of another space.
@@ -39,7 +39,7 @@ def choose(config: Config, space, record: Record, top_k: int, baselines: Sequenc
     ranking = record.ranking[:top_k]
     if not ranking:
         raise SearchError('no trial of this search has succeeded: there is nothing to confirm')
-    chosen = [Candidate(DETECTOR, '', config.model)]
+    chosen = [Candidate(task_of(config).NOUN, '', config.model)]
     for name in baselines:
         try:
             genotype = zoo.load(name)
@@ -67,6 +67,8 @@ def published(space, genotype: Genotype, member: Genotype, model: ConfigDict) ->
     for part in applied.values():
         if isinstance(part, dict) and 'genotype' in part:
             part['genotype'] = genotype.plain()
+    if isinstance(applied.get('in_channels'), int):     # a classifier, whose last layer reads the backbone
+        applied['in_channels'] = backbone_channels(applied['backbone'])[-1]
     return applied
 
 
@@ -77,4 +79,4 @@ def check_buildable(candidates: Sequence[Candidate]) -> None:
         try:
             build_on_meta(candidate.model)
         except (ValueError, TypeError, KeyError, AssertionError) as error:
-            raise SearchError(f'{candidate.name} cannot be built in this detector: {error}') from error
+            raise SearchError(f'{candidate.name} cannot be built: {error}') from error

@@ -60,7 +60,7 @@ class Report:
         search = self.config.search
         objective = Objective(search.get('objective', 'coco/bbox_mAP'))
         name, goal = next(iter(objective.goals.items()))
-        unit = ' (0 to 1)' if name.startswith('coco/') else ''
+        unit = ' (0 to 1)' if name.startswith(('coco/', 'accuracy/')) else ''
         scope = ' on search-val' if 'val_dataloader' in self.config else ''
         return f'{"" if goal == "max" else "minus "}{name}{unit}{scope}'
 

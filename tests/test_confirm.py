@@ -8,8 +8,9 @@ import pytest
 from mmengine.config import Config, ConfigDict
 from scipy import stats
 
-from nasdet.confirm import Confirmation, read_rows, refuse_seen, run_config, summary
+from nasdet.confirm import Confirmation, read_rows, run_config, summary
 from nasdet.confirm_run import RESULT
+from nasdet.datasets.detection_task import refuse_seen
 from nasdet.errors import SearchError
 from nasdet.finalists import Candidate
 from nasdet.workdir import WorkDir
@@ -125,7 +126,7 @@ def test_a_test_split_that_the_search_has_seen_is_refused(searched):
     renamed['images'][0]['file_name'] = '2.png'
     (searched.data / 'test.json').write_text(json.dumps(renamed))
     with pytest.raises(SearchError, match='1 file names are in both'):
-        refuse_seen(searched.config, searched.data / 'trainval.json')
+        refuse_seen(searched.config)
 
 
 def test_independent_folders_may_name_their_pictures_alike(searched):
@@ -135,14 +136,14 @@ def test_independent_folders_may_name_their_pictures_alike(searched):
     (searched.data / 'test.json').write_text(json.dumps(same_name))
     config.search.data = dict(independent_ids=True)
     with pytest.raises(SearchError, match='file names are in both'):
-        refuse_seen(config, searched.data / 'trainval.json')
+        refuse_seen(config)
     config.test_dataloader = loader(searched.data / 'test.json', 'other_images')
-    refuse_seen(config, searched.data / 'trainval.json')
+    refuse_seen(config)
 
 
 def test_a_run_trains_on_all_that_the_search_saw_and_on_nothing_else(searched):
     before = searched.config.pretty_text
-    plain = run_config(searched.config, ConfigDict(type='Found'), searched.data / 'trainval.json')
+    plain = run_config(searched.config, ConfigDict(type='Found'))
     assert plain.train_dataloader.dataset.dataset.ann_file == str(searched.data / 'trainval.json')
     assert plain.test_dataloader.dataset.dataset.ann_file == str(searched.data / 'test.json')
     assert plain.model == dict(type='Found') and 'search' not in plain

@@ -52,7 +52,7 @@ def test_averaged_weights_are_measured_and_saved(digits, tmp_path):
     config.custom_hooks = [dict(type='EMAHook', momentum=0.5), dict(type='KeepWeights')]
     folder = tmp_path / 'run'
     folder.mkdir()
-    run = run_config(config, config.model, digits / 'data' / 'trainval.json')
+    run = run_config(config, config.model)
     (folder / 'config.py').write_text(run.pretty_text)
     train_and_test(folder, epochs=1, seed=0)
     saved = torch.load(folder / 'weights.pth', weights_only=True)

@@ -22,6 +22,10 @@ class NeckSpace(ToySpace):
         return ConfigDict({**model, 'neck': dict(type='Neck', genotype=genotype.plain())})
 
 
+def config_of(model) -> Config:
+    return Config(dict(model=model, train_dataloader=dict(dataset=dict(type='CocoDataset'))))
+
+
 def remember(folder, rewards):
     """Write a history of chains that differ in their last width, or in how often they came."""
     space = NeckSpace()
@@ -38,7 +42,7 @@ def remember(folder, rewards):
 
 def test_the_best_distinct_architectures_follow_the_detector(tmp_path):
     record = remember(tmp_path, [(8, 0.1), (16, 0.5), (16, 0.5), (32, 0.5), (8, None)])
-    config = Config(dict(model=dict(type='Detector', neck=dict(type='FPN'))))
+    config = config_of(dict(type='Detector', neck=dict(type='FPN')))
     chosen = choose(config, NeckSpace(), record, 2)
     assert [candidate.name for candidate in chosen] == ['detector', 'trial-000001', 'trial-000003']
     assert chosen[0].model == config.model and chosen[0].model.neck.type == 'FPN'
@@ -47,7 +51,7 @@ def test_the_best_distinct_architectures_follow_the_detector(tmp_path):
 
 def test_a_confirmation_of_nothing_is_refused(tmp_path):
     record = remember(tmp_path, [(8, None)])
-    config = Config(dict(model=dict(type='Detector')))
+    config = config_of(dict(type='Detector'))
     with pytest.raises(SearchError, match='no trial of this search has succeeded'):
         choose(config, NeckSpace(), record, 3)
     with pytest.raises(SearchError, match='--top-k is at least 1'):
@@ -64,7 +68,7 @@ def test_a_published_genotype_takes_the_place_of_a_member():
 
 def test_a_baseline_that_is_unknown_or_of_another_space_is_refused(tmp_path):
     record = remember(tmp_path, [(8, 0.1)])
-    config = Config(dict(model=dict(type='Detector')))
+    config = config_of(dict(type='Detector'))
     with pytest.raises(SearchError, match="did you mean 'no_fusion'"):
         choose(config, NeckSpace(), record, 1, ['no_fusoin'])
     with pytest.raises(SearchError, match='of MergingCellSpace does not fit a search of NeckSpace'):

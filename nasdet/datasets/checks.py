@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Sequence
 
 from mmengine.logging import print_log
 from PIL import Image
@@ -148,9 +149,19 @@ def check_pictures(coco: dict, image_dir) -> None:
         if not path.is_file():
             raise SearchError(f'picture {path} does not exist, but the annotations list it: correct the image folder, '
                               'or put it there')
+    check_files(paths)
+
+
+def check_files(paths: Sequence[Path]) -> None:
+    """Check that pictures that exist are not empty, and decode up to 5,000 of them, spread evenly.
+
+    Raises:
+        SearchError: A picture is empty or unreadable, by its name.
+    """
+    for path in paths:
         if path.stat().st_size == 0:
             raise SearchError(f'picture {path} is empty: put a readable one there')
-    for path in paths[::math.ceil(len(paths) / MOST_DECODED)]:
+    for path in paths[::max(math.ceil(len(paths) / MOST_DECODED), 1)]:
         _decode(path)
 
 

@@ -1,76 +1,17 @@
 """Classification data: torchvision's sets, scikit-learn's digits and arrays, split into train, val and test."""
 
-from typing import Optional, Sequence, Union
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
 from mmdet.registry import DATASETS
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torch.utils.data import Dataset
 from torchvision import datasets
 from torchvision.transforms.v2 import functional
 
-from nasdet.datasets.classification_transforms import compose
-
-SPLITS = ('train', 'val', 'test')
-Size = Union[int, float]
-
-
-def split_indices(labels: Sequence[int], val_size: Size, test_size: Size, seed: int) -> dict[str, np.ndarray]:
-    """Split samples at random, with the classes in equal shares; equal arguments give equal splits.
-
-    Args:
-        labels: The class of each sample.
-        val_size: Number of samples of val, or as a float its share of what test leaves.
-        test_size: Number of samples of test, or as a float its share of all.
-        seed: Of the split.
-
-    Returns:
-        Sorted indices of ``'train'``, ``'val'`` and ``'test'``; disjoint, and together every sample.
-
-    Raises:
-        ValueError: A size that is negative, or that leaves too few samples for the number of classes.
-    """
-    labels = np.asarray(labels)
-    rest, test = _carve(np.arange(len(labels)), labels, test_size, seed)
-    train, val = _carve(rest, labels, val_size, seed)
-    return dict(train=train, val=val, test=test)
-
-
-def _carve(indices: np.ndarray, labels: np.ndarray, size: Size, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    if size == 0:
-        return indices, indices[:0]
-    kept, carved = train_test_split(indices, test_size=size, random_state=seed, stratify=labels[indices])
-    return np.sort(kept), np.sort(carved)
-
-
-class ClassificationDataset(Dataset):
-    """One split of a sequence of labelled images.
-
-    An item is ``dict(inputs=uint8 tensor (3, H, W), data_samples=label)``, RGB; normalising is the work of the
-    model's data preprocessor. Batches are made by mmengine's ``default_collate``.
-
-    Args:
-        samples: ``(image, label)`` pairs, the image a PIL image or an array (H, W, 3) of uint8.
-        classes: Names of the classes.
-        indices: The samples that belong to this split.
-        transforms: Configs of :func:`nasdet.datasets.classification_transforms.compose`.
-    """
-
-    def __init__(self, samples: Sequence, classes: Sequence[str], indices: Sequence[int],
-                 transforms: Sequence[dict] = ()):
-        self.samples = samples
-        self.indices = indices
-        self.transform = compose(transforms)
-        self.metainfo = dict(classes=tuple(classes))
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> dict:
-        image, label = self.samples[self.indices[index]]
-        return dict(inputs=self.transform(image), data_samples=int(label))
+from nasdet.datasets.classification_splits import ClassificationDataset, Size, check_split, indices_of
+from nasdet.datasets.contents import hash_file, hash_folder
 
 
 @DATASETS.register_module()
@@ -78,22 +19,24 @@ class HandwrittenDigits(ClassificationDataset):
     """scikit-learn's 1,797 handwritten digits (8 x 8 pixels, 10 classes), enlarged; nothing is downloaded.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
+        split: ``'train'``, ``'val'``, ``'trainval'`` (both) or ``'test'``.
         size: Side of the enlarged images in pixels.
-        val_size: As :func:`split_indices` takes it.
-        test_size: As :func:`split_indices` takes it.
+        val_size: As :func:`~nasdet.datasets.classification_splits.split_indices` takes it, and so the sizes below.
+        test_size: See there.
+        train_size: See there.
         seed: Of the split.
         transforms: As :class:`ClassificationDataset` takes them.
     """
 
-    def __init__(self, split: str, size: int = 32, val_size: Size = 297, test_size: Size = 300, seed: int = 0,
-                 transforms: Sequence[dict] = ()):
+    def __init__(self, split: str, size: int = 32, val_size: Size = 297, test_size: Size = 300,
+                 train_size: Optional[Size] = None, seed: int = 0, transforms: Sequence[dict] = ()):
         digits = load_digits()
         grey = torch.from_numpy(digits.images).float().unsqueeze(1) * (255 / 16)
         large = functional.resize(grey, [size, size], antialias=False).round().to(torch.uint8)
         images = large.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()
-        indices = split_indices(digits.target, val_size, test_size, seed)[_known(split)]
-        super().__init__(list(zip(images, digits.target, strict=True)), list('0123456789'), indices, transforms)
+        indices = indices_of(split, digits.target, val_size, test_size, seed, train_size)
+        samples = list(zip(images, digits.target, strict=True))
+        super().__init__(samples, digits.target, list('0123456789'), indices, transforms)
 
 
 @DATASETS.register_module()
@@ -102,22 +45,31 @@ class CIFAR(ClassificationDataset):
 
     Args:
         root: Folder of the data.
-        split: ``'train'``, ``'val'`` or ``'test'``.
+        split: ``'train'``, ``'val'``, ``'trainval'`` (both) or ``'test'``.
         num_classes: 10 or 100.
         download: Whether torchvision may download what is not in ``root``.
-        val_size: As :func:`split_indices` takes it.
+        val_size: As :func:`~nasdet.datasets.classification_splits.split_indices` takes it, and so the sizes below.
+        train_size: See there.
         seed: Of the split.
         transforms: As :class:`ClassificationDataset` takes them.
     """
 
+    paths = ('root',)
+
     def __init__(self, root: str, split: str, num_classes: int = 10, download: bool = False, val_size: Size = 5000,
-                 seed: int = 0, transforms: Sequence[dict] = ()):
+                 train_size: Optional[Size] = None, seed: int = 0, transforms: Sequence[dict] = ()):
+        check_split(split)
         kinds = {10: datasets.CIFAR10, 100: datasets.CIFAR100}
         if num_classes not in kinds:
             raise ValueError(f'CIFAR has 10 or 100 classes, not {num_classes}')
-        samples = kinds[num_classes](root, train=_known(split) != 'test', download=download)
-        indices = _with_own_test(samples.targets, split, val_size, seed)
-        super().__init__(samples, samples.classes, indices, transforms)
+        samples = kinds[num_classes](root, train=split != 'test', download=download)
+        indices = _with_own_test(split, samples.targets, val_size, seed, train_size)
+        super().__init__(samples, samples.targets, samples.classes, indices, transforms)
+
+    @classmethod
+    def contents(cls, cfg: Mapping) -> dict[str, Any]:
+        """Return a config without its place: torchvision compares the files with their checksums."""
+        return {name: value for name, value in cfg.items() if name not in ('root', 'download')}
 
 
 @DATASETS.register_module()
@@ -126,25 +78,42 @@ class ImageFolder(ClassificationDataset):
 
     Args:
         root: Folder with a folder a class.
-        split: ``'train'``, ``'val'`` or ``'test'``.
+        split: ``'train'``, ``'val'``, ``'trainval'`` (both) or ``'test'``.
         test_root: The same for the test images (ImageNet: its val folder); None carves test out of ``root``.
-        val_size: As :func:`split_indices` takes it.
-        test_size: As :func:`split_indices` takes it; not used where there is a ``test_root``.
+        val_size: As :func:`~nasdet.datasets.classification_splits.split_indices` takes it, and so the sizes below.
+        test_size: See there; not used where there is a ``test_root``.
+        train_size: See there.
         seed: Of the split.
         transforms: As :class:`ClassificationDataset` takes them.
     """
 
+    paths = ('root', 'test_root')
+
     def __init__(self, root: str, split: str, test_root: Optional[str] = None, val_size: Size = 0.1,
-                 test_size: Size = 0.1, seed: int = 0, transforms: Sequence[dict] = ()):
-        own_test = test_root is not None and _known(split) == 'test'
+                 test_size: Size = 0.1, train_size: Optional[Size] = None, seed: int = 0,
+                 transforms: Sequence[dict] = ()):
+        check_split(split)
+        own_test = test_root is not None and split == 'test'
         samples = datasets.ImageFolder(test_root if own_test else root)
         if own_test:
+            _check_apart(Path(test_root), Path(root))
             _check_classes(samples.classes, datasets.folder.find_classes(root)[0], test_root)
         if test_root is not None:
-            indices = _with_own_test(samples.targets, split, val_size, seed)
+            indices = _with_own_test(split, samples.targets, val_size, seed, train_size)
         else:
-            indices = split_indices(samples.targets, val_size, test_size, seed)[_known(split)]
-        super().__init__(samples, samples.classes, indices, transforms)
+            indices = indices_of(split, samples.targets, val_size, test_size, seed, train_size)
+        super().__init__(samples, samples.targets, samples.classes, indices, transforms)
+
+    @classmethod
+    def contents(cls, cfg: Mapping) -> dict[str, Any]:
+        """Return a config with the names and sizes of its images, hashed, in the place of their folder."""
+        test_root = cfg.get('test_root')
+        read = test_root if test_root is not None and cfg['split'] == 'test' else cfg['root']
+        return {**cfg, 'root': hash_folder(read), 'test_root': test_root is not None}
+
+    def files(self) -> list[Path]:
+        """Return the pictures."""
+        return [Path(self.samples.samples[index][0]) for index in self.indices]
 
 
 @DATASETS.register_module()
@@ -154,24 +123,45 @@ class NpzImages(ClassificationDataset):
     Args:
         train_file: File of which train and val are made; its ``class_names``, where present, name the classes.
         test_file: File of the test images.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        val_size: As :func:`split_indices` takes it.
+        split: ``'train'``, ``'val'``, ``'trainval'`` (both) or ``'test'``.
+        val_size: As :func:`~nasdet.datasets.classification_splits.split_indices` takes it, and so the sizes below.
+        train_size: See there.
         seed: Of the split.
         transforms: As :class:`ClassificationDataset` takes them.
     """
 
-    def __init__(self, train_file: str, test_file: str, split: str, val_size: Size = 0.1, seed: int = 0,
-                 transforms: Sequence[dict] = ()):
+    paths = ('train_file', 'test_file')
+
+    def __init__(self, train_file: str, test_file: str, split: str, val_size: Size = 0.1,
+                 train_size: Optional[Size] = None, seed: int = 0, transforms: Sequence[dict] = ()):
+        check_split(split)
         with np.load(train_file) as arrays:
             classes = [str(name) for name in arrays.get('class_names', np.unique(arrays['y']))]
-        with np.load(test_file if _known(split) == 'test' else train_file) as arrays:
+        with np.load(test_file if split == 'test' else train_file) as arrays:
             images, labels = arrays['x'], arrays['y']
             own_classes = [str(name) for name in arrays.get('class_names', classes)]
+        if split == 'test' and hash_file(test_file) == hash_file(train_file):
+            raise ValueError(f'{test_file} is the same as the training images, {train_file}: the test would be of what '
+                             f'was trained on')
         _check_classes(own_classes, classes, test_file)
         if labels.max() >= len(classes):
             raise ValueError(f'{test_file} has label {labels.max()}, and the training images {len(classes)} classes')
-        indices = _with_own_test(labels, split, val_size, seed)
-        super().__init__(list(zip(images, labels, strict=True)), classes, indices, transforms)
+        indices = _with_own_test(split, labels, val_size, seed, train_size)
+        super().__init__(list(zip(images, labels, strict=True)), labels, classes, indices, transforms)
+
+    @classmethod
+    def contents(cls, cfg: Mapping) -> dict[str, Any]:
+        """Return a config with the hash of the file that it reads in the place of both."""
+        plain = {name: value for name, value in cfg.items() if name not in cls.paths}
+        return {**plain, 'file': hash_file(cfg['test_file' if cfg['split'] == 'test' else 'train_file'])}
+
+
+def _check_apart(test: Path, train: Path) -> None:
+    """Refuse test images that are training images."""
+    test, train = test.resolve(), train.resolve()
+    if test == train or test in train.parents or train in test.parents:
+        raise ValueError(f'the test images in {test} overlap the training images in {train}: name two folders of which '
+                         f'none is inside the other')
 
 
 def _check_classes(test: Sequence[str], train: Sequence[str], where: str) -> None:
@@ -182,14 +172,7 @@ def _check_classes(test: Sequence[str], train: Sequence[str], where: str) -> Non
                          f'({", ".join(differing[:5])}): its labels would mean other classes')
 
 
-def _with_own_test(labels: Sequence[int], split: str, val_size: Size, seed: int) -> np.ndarray:
+def _with_own_test(split: str, labels: Sequence[int], val_size: Size, seed: int,
+                   train_size: Optional[Size]) -> np.ndarray:
     """Return the indices of a split of data whose test images are a set of their own."""
-    if split == 'test':
-        return np.arange(len(labels))
-    return split_indices(labels, val_size, 0, seed)[split]
-
-
-def _known(split: str) -> str:
-    if split not in SPLITS:
-        raise ValueError(f'split is one of {", ".join(SPLITS)}, not {split!r}')
-    return split
+    return np.arange(len(labels)) if split == 'test' else indices_of(split, labels, val_size, 0, seed, train_size)

@@ -62,7 +62,7 @@ class Estimator(ABC):
         """
 
     def weights(self, genotype: Genotype, folder: Optional[Path], path: Path) -> bool:
-        """Write the trained weights of a genotype as a detector checkpoint, for an export; by default there are none.
+        """Write the trained weights of a genotype as a plain checkpoint, for an export; by default there are none.
 
         Called in the driver, after :meth:`prepare`; :meth:`setup` may not have been called.
 

@@ -11,7 +11,7 @@ WEIGHTS = 'weights.pth'
 
 
 def write_config(config: Config, model: Mapping, folder: Path) -> None:
-    """Write the config of a genotype's detector, which stock MMDetection reads.
+    """Write the config of a genotype's network, which can be trained and tested as it is.
 
     mmengine's own dump formats with yapf, which takes longer than a supernet needs for a candidate.
 

@@ -1,44 +1,24 @@
 """Hashes of what a score depends on."""
 
 import hashlib
-import json
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Mapping, Union
+from typing import Any, Mapping
 
 import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from nasdet.datasets.classification_splits import dataset_class
+from nasdet.datasets.contents import digest, hash_file
+
 DATA = ('train_dataloader', 'val_dataloader', 'val_evaluator')
 RECIPE = ('optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'auto_scale_lr')
 
 
-def digest(*parts: Any) -> str:
-    """Return a short hash of some JSON data (what JSON does not know enters as its text)."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def hash_file(path: Union[str, Path]) -> str:
-    """Return the hash of a file's bytes; read again only when its size or time of change has changed."""
-    status = Path(path).stat()
-    return _hash_file(str(path), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _hash_file(path: str, size: int, changed: int) -> str:
-    hashed = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(2 ** 20):
-            hashed.update(block)
-    return hashed.hexdigest()
-
-
 def hash_config(config: Config, recipe: bool) -> str:
-    """Return the hash of a prepared config's model, pipelines and annotations.
+    """Return the hash of a prepared config's model, pipelines and annotations or labelled images.
 
-    Where the annotations lie does not enter, what they say does.
+    Where they lie does not enter, what they say does.
 
     Args:
         config: The prepared config.
@@ -65,6 +45,9 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 def _located(part: Any) -> Any:
     """Replace the paths of annotation files by their hashes, and leave out where images lie."""
     if isinstance(part, dict):
+        labelled = dataset_class(part)
+        if labelled is not None:
+            return labelled.contents(part)
         root = Path(part.get('data_root') or '')
         plain = {key: _located(value) for key, value in part.items() if key not in ('data_root', 'data_prefix')}
         if plain.get('ann_file'):

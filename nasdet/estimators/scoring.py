@@ -2,12 +2,19 @@
 
 import copy
 import logging
-from typing import Any, Iterable
+from typing import Any, Iterable, Optional
 
+import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
+from nasdet.datasets.dataloaders import innermost
+from nasdet.datasets.tasks import task_of
 from nasdet.estimators.features import MEBIBYTE
 from nasdet.training import searched_modules
 from nasdet.training.precision import inference_context
@@ -76,10 +83,10 @@ class SupernetScorer:
 
         Args:
             batch: Of :meth:`load`, or the maps of :meth:`extract` with data samples.
-            mode: ``'tensor'`` for the raw outputs, ``'predict'`` for data samples with ``pred_instances``.
+            mode: ``'tensor'`` for the raw outputs, ``'predict'`` for predictions.
 
         Returns:
-            What the detector returns in that mode.
+            What the network returns in that mode.
         """
         with inference_context(self.amp):
             detector, inputs, data_samples = self._inputs(batch)
@@ -116,6 +123,34 @@ class SupernetScorer:
             evaluator.process(data_samples=samples, data_batch=batch)
             seen += len(samples)
         return evaluator.evaluate(seen), seen
+
+
+def scoring_loader(config: Config, split: str, images: Optional[int], batch_size: int) -> DataLoader:
+    """Return a loader of images that are read as search-val is.
+
+    Args:
+        config: Prepared.
+        split: ``'val'`` for images to score, of search-val; ``'train'`` for batch norm statistics, spread over
+            search-train.
+        images: How many; None or more than there are: all. Of ``'train'`` one fewer, where the last batch would hold a
+            single one: batch statistics of a single value do not exist, and an image's coarsest map may be that.
+        batch_size: Images read at once.
+    """
+    task = task_of(config)
+    dataset = task.read_as(innermost(config, split), innermost(config, 'val'))
+    built = DATASETS.build(dataset)
+    number = len(built) if images is None else min(images, len(built))
+    if split == 'train' and number % batch_size == 1 < number:
+        number -= 1
+    if number < len(built) and split == 'train':
+        built = built.get_subset([int(index) for index in np.linspace(0, len(built) - 1, number).round()])
+    elif number < len(built):
+        built = DATASETS.build(task.limited(dataset, number))
+    loader = dict(dataset=built, batch_size=batch_size, num_workers=0,
+                  sampler=dict(type='DefaultSampler', shuffle=False))
+    if 'collate_fn' in config.val_dataloader:
+        loader['collate_fn'] = config.val_dataloader.collate_fn
+    return Runner.build_dataloader(loader)
 
 
 def _backbone_is_shared(model: nn.Module) -> bool:

@@ -10,31 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Collection, Iterable, Iterator, Mapping, Optional, Union
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from mmengine.registry import MODELS, init_default_scope
 
 from nasdet.datasets.config import metric_names
+from nasdet.datasets.dataloaders import innermost
 from nasdet.errors import SearchError
 from nasdet.estimators.base import Estimator
 from nasdet.estimators.features import FeatureCache, size_of
 from nasdet.estimators.files import WEIGHTS, write_config
 from nasdet.estimators.fingerprint import digest, hash_config, hash_file, hash_part, hash_tensors
-from nasdet.estimators.scoring import SupernetScorer
+from nasdet.estimators.scoring import SupernetScorer, scoring_loader
 from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Evaluation
 from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
-from nasdet.training import PathSamplingHook, ProgressHook, build_runner, recalibrated, save_weights
+from nasdet.training import PathSamplingHook, ProgressHook, build_runner, recalibrated, save_weights, trained_state
+from nasdet.training.checkpoints import shown_meta
 from nasdet.training.paths import extracted_state, searched_modules
 from nasdet.training.precision import keep_outputs_exact
 from nasdet.training.runner import source_epochs
-from nasdet.training.subset import check_images, innermost
+from nasdet.training.subset import check_images
 
 FOLDER = 'supernet'
 
@@ -44,8 +43,11 @@ class SupernetEstimator(Estimator):
     """Trains the space's supernet once, one uniformly drawn path an iteration, and scores paths of it.
 
     A candidate's batch norm statistics are measured anew on search-train images before it is scored on search-val;
-    both go through search-val's pipeline. ``WORK_DIR/supernet/`` holds log, checkpoints and, once trained,
-    ``weights.pth``. An evaluation leaves ``config.py`` in its folder.
+    both are read as search-val is. ``WORK_DIR/supernet/`` holds log, checkpoints and, once trained, ``weights.pth``.
+    An evaluation leaves ``config.py`` in its folder.
+
+    Where a hook of the config averages weights (EMAHook), the averages are scored, as after any training. What the path
+    of an iteration does not use enters the averages as it is.
 
     Where only necks or heads are searched, the trained backbone gives the same maps for every candidate. With
     ``cache_features`` they are computed once, after the training, and kept on disk, where all workers map them into
@@ -60,7 +62,7 @@ class SupernetEstimator(Estimator):
         config: The prepared config.
         work_dir: The search's folder.
         epochs: Training epochs of the supernet; None: ``train_cfg.max_epochs``. The schedule is scaled to them.
-        images: Evaluated images, the first of search-val; None: all.
+        images: Evaluated images of search-val, as TrainingEstimator takes them; None: all.
         recalibration_images: Images for the batch norm statistics, spread evenly over search-train; one fewer where the
             last batch would hold a single one.
         amp: Mixed precision, in training and evaluation.
@@ -110,7 +112,7 @@ class SupernetEstimator(Estimator):
             ValueError: One of these; the features' backbone is searched.
             SearchError: The features take too much room.
         """
-        check_images(self.config, 'val_dataloader', self.images)
+        check_images(self.config, 'val', self.images)
         self.space.supernet(self.config.model)      # a space refuses here what it cannot share
         if self.trained_elsewhere and not self.checkpoint.exists():
             raise ValueError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
@@ -126,7 +128,8 @@ class SupernetEstimator(Estimator):
                              f'are searched; {self.space.name} searches {searched} of a {type(scorer.model).__name__}: '
                              f'leave cache_features out')
         if not self.checkpoint.exists():    # else the features are there, or are announced when they are written
-            loaders = [self._loader('val', self.images), self._loader('train', self.recalibration_images)]
+            loaders = [scoring_loader(self.config, split, images, self.batch_size)
+                       for split, images in (('val', self.images), ('train', self.recalibration_images))]
             with torch.inference_mode():
                 stored = scorer.extract(next(iter(loaders[0])))
             total = sum(len(loader.dataset) for loader in loaders)
@@ -160,7 +163,7 @@ class SupernetEstimator(Estimator):
         finally:
             progress.close()
             runner.close()
-        save_weights(self.checkpoint, runner.model.state_dict(), epoch=runner.epoch)
+        save_weights(self.checkpoint, trained_state(runner), epoch=runner.epoch)
         for leftover in (*folder.glob('epoch_*.pth*'), folder / 'last_checkpoint'):
             leftover.unlink()
 
@@ -189,7 +192,7 @@ class SupernetEstimator(Estimator):
     def _batches(self, split: str, images: Optional[int]) -> Iterable[dict]:
         """Return the batches of a split, as the scorer runs them."""
         if (split, images) not in self._loaded:
-            loader = self._loader(split, images)
+            loader = scoring_loader(self.config, split, images, self.batch_size)
             self.evaluator.dataset_meta = loader.dataset.metainfo
             with torch.inference_mode():
                 if self.cache_features:
@@ -201,26 +204,10 @@ class SupernetEstimator(Estimator):
             self._images[split] = len(loader.dataset)
         return self._loaded[split, images]
 
-    def _loader(self, split: str, images: Optional[int]) -> DataLoader:
-        """Return a loader through search-val's pipeline: of search-val's first images, or spread over search-train."""
-        dataset = innermost(self.config[f'{split}_dataloader'].dataset)
-        pipeline = innermost(self.config.val_dataloader.dataset).pipeline
-        built = DATASETS.build({**dataset, 'pipeline': pipeline, 'test_mode': True})
-        spread = split == 'train'
-        number = len(built) if images is None else min(images, len(built))
-        if spread and number % self.batch_size == 1 < number:
-            number -= 1     # batch statistics of a single value do not exist, and one image's coarsest map may be that
-        if number < len(built):
-            chosen = np.linspace(0, len(built) - 1, number).round() if spread else np.arange(number)
-            built = built.get_subset([int(index) for index in chosen])
-        return Runner.build_dataloader(dict(
-            dataset=built, batch_size=self.batch_size, num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=False)))
-
     def _key(self, split: str, images: Optional[int]) -> str:
         """Hash all that the maps of a set depend on, to the last bit."""
         model = self.config.model
-        datasets = [innermost(self.config[f'{name}_dataloader'].dataset) for name in (split, 'val')]
+        datasets = [innermost(self.config, name) for name in (split, 'val')]
         return digest(hash_tensors(self.scorer.model.backbone.state_dict()), self.scorer.first_level,
                       hash_part([model.backbone, model.get('data_preprocessor'), *datasets]), images, self.batch_size,
                       self.amp, self.threads, get_device(), torch.__version__)
@@ -268,7 +255,7 @@ class SupernetEstimator(Estimator):
             yield
 
     def weights(self, genotype: Genotype, folder: Optional[Path], path: Path) -> bool:
-        """Write the path's weights, with its batch norm statistics, as a plain detector's checkpoint.
+        """Write the path's weights, with its batch norm statistics, as a plain network's checkpoint.
 
         Args:
             genotype: Of the space.
@@ -280,11 +267,10 @@ class SupernetEstimator(Estimator):
         """
         if self.scorer is None:
             self.setup()
-        detector = MODELS.build(self.space.apply(genotype, self.config.model))
+        network = MODELS.build(self.space.apply(genotype, self.config.model))
         with _threads(self.threads), self._on_path(genotype):
-            detector.load_state_dict(extracted_state(self.scorer.model, genotype.plain()), strict=True)
-        meta = dict(classes=self.evaluator.dataset_meta['classes'], palette=self.evaluator.dataset_meta['palette'])
-        save_weights(path, detector.state_dict(), dataset_meta=meta)
+            network.load_state_dict(extracted_state(self.scorer.model, genotype.plain()), strict=True)
+        save_weights(path, network.state_dict(), dataset_meta=shown_meta(self.evaluator.dataset_meta))
         return True
 
     @property

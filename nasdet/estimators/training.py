@@ -1,4 +1,4 @@
-"""Scores by training: each genotype a detector of its own, from scratch, as long as the budget says."""
+"""Scores by training: each genotype a network of its own, from scratch, as long as the budget says."""
 
 import copy
 import shutil
@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.config import Config
 
 from nasdet.datasets.config import metric_names
+from nasdet.datasets.tasks import task_of
 from nasdet.estimators.base import Estimator
 from nasdet.estimators.files import WEIGHTS, write_config
 from nasdet.estimators.fingerprint import digest, hash_config
@@ -19,7 +20,7 @@ from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Evaluation
 from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
-from nasdet.training import TrainingRunner, build_runner, save_trained, set_resolution
+from nasdet.training import TrainingRunner, build_runner, save_trained
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import check_images, limit_images
 
@@ -36,9 +37,11 @@ class TrainingEstimator(Estimator):
         config: The prepared config.
         work_dir: Not used.
         epochs: Training epochs; None: ``train_cfg.max_epochs``. The learning rate schedule is scaled to them.
-        images: Evaluated images, the first of search-val; None: all.
-        resolution: Longer side of evaluated images in pixels; every size of the pipelines is scaled with it.
-        train_images: Training images, the first of search-train; None: all.
+        images: Evaluated images of search-val, a detector's the first ones, a classifier's drawn once from all classes;
+            None: all.
+        resolution: Longer side of evaluated images in pixels. Every size of a detector's pipelines is scaled with it;
+            a classifier's images are resized after all other transforms.
+        train_images: Training images of search-train, taken in the same way; None: all.
         amp: Mixed precision.
         threads: CPU threads.
         num_workers: Processes that load data; 0 loads in the worker itself.
@@ -66,12 +69,12 @@ class TrainingEstimator(Estimator):
         return metric_names(self.config)
 
     def check(self) -> None:
-        """Refuse more images than there are."""
-        check_images(self.config, 'val_dataloader', self.budget.images)
-        check_images(self.config, 'train_dataloader', self.train_images)
+        """Refuse more images than there are, or fewer than classes."""
+        check_images(self.config, 'val', self.budget.images)
+        check_images(self.config, 'train', self.train_images)
 
     def evaluate(self, genotype: Genotype, budget: Budget, seed: int, folder: Optional[Path] = None) -> Evaluation:
-        """Train a genotype's detector and evaluate it after its last epoch.
+        """Train a genotype's network and evaluate it after its last epoch.
 
         Args:
             genotype: Applied to the config's model.
@@ -132,9 +135,9 @@ class TrainingEstimator(Estimator):
         """Return the prepared config at a budget."""
         config = copy.deepcopy(self.config)
         if budget.resolution is not None:
-            set_resolution(config, budget.resolution)
-        limit_images(config, 'val_dataloader', budget.images)
-        limit_images(config, 'train_dataloader', self.train_images)
+            task_of(config).set_resolution(config, budget.resolution)
+        limit_images(config, 'val', budget.images)
+        limit_images(config, 'train', self.train_images)
         return config
 
 

@@ -1,17 +1,16 @@
 """What happens inside a training: hooks, batch norm recalibration, precision, checkpoints, and the Runner for it."""
 
-from nasdet.training.checkpoints import AtomicBackend, latest_checkpoint, save_trained, save_weights
+from nasdet.training.checkpoints import AtomicBackend, latest_checkpoint, save_trained, save_weights, trained_state
 from nasdet.training.hooks import LossCheckHook, ReseedHook
 from nasdet.training.paths import PathSamplingHook, extracted_state, searched_modules
 from nasdet.training.precision import CpuAmpOptimWrapper
 from nasdet.training.progress import ProgressHook
 from nasdet.training.recalibration import recalibrated
-from nasdet.training.resolution import set_resolution
 from nasdet.training.runner import TrainingRunner, build_runner
 from nasdet.training.schedule import scale_schedule
 
 __all__ = [
     'AtomicBackend', 'CpuAmpOptimWrapper', 'LossCheckHook', 'PathSamplingHook', 'ProgressHook', 'ReseedHook',
     'TrainingRunner', 'build_runner', 'extracted_state', 'latest_checkpoint', 'recalibrated', 'save_trained',
-    'save_weights', 'scale_schedule', 'searched_modules', 'set_resolution',
+    'save_weights', 'scale_schedule', 'searched_modules', 'trained_state',
 ]

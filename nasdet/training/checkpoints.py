@@ -55,21 +55,35 @@ def latest_checkpoint(folder: Union[str, Path]) -> Optional[Path]:
     return None
 
 
+def trained_state(runner: Runner) -> dict[str, torch.Tensor]:
+    """Return the weights of a trained network as a checkpoint would hold them: averaged, where a hook averages them.
+
+    Args:
+        runner: After its last epoch.
+    """
+    checkpoint = dict(state_dict=runner.model.state_dict())
+    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+    return checkpoint['state_dict']
+
+
 def save_trained(path: Union[str, Path], runner: Runner) -> None:
-    """Write the weights of a trained detector as a checkpoint would hold them: averaged, where a hook averages them.
+    """Write the weights of :func:`trained_state` as a plain checkpoint, complete or not at all.
 
     Args:
         path: The file.
         runner: After its last epoch.
     """
-    checkpoint = dict(state_dict=runner.model.state_dict())
-    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-    meta = {name: runner.val_dataloader.dataset.metainfo[name] for name in ('classes', 'palette')}
-    save_weights(path, checkpoint['state_dict'], epoch=runner.epoch, dataset_meta=meta)
+    save_weights(path, trained_state(runner), epoch=runner.epoch,
+                 dataset_meta=shown_meta(runner.val_dataloader.dataset.metainfo))
+
+
+def shown_meta(metainfo: Mapping) -> dict:
+    """Return what a checkpoint says of the data it was trained on: names of classes and, of a detector, colours."""
+    return {name: metainfo[name] for name in ('classes', 'palette') if name in metainfo}
 
 
 def save_weights(path: Union[str, Path], state_dict: Mapping[str, torch.Tensor], **meta) -> None:
-    """Write weights as a plain detector checkpoint, complete or not at all.
+    """Write weights as a plain checkpoint, complete or not at all.
 
     Args:
         path: The file.

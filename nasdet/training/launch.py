@@ -10,6 +10,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from nasdet.config import load_config
+from nasdet.datasets.classification_splits import dataset_class
 from nasdet.errors import SearchError
 from nasdet.stack import resume_problem
 from nasdet.training.precision import use_mixed_precision
@@ -42,7 +43,10 @@ def test(args) -> int:
         raise SearchError(f'--out {args.out}: the predictions are pickled, so the name ends with .pkl or .pickle')
     config = _load(args)
     config.load_from = args.checkpoint
-    if args.show or args.show_dir:
+    drawn = args.show or args.show_dir
+    if drawn or args.tta:
+        _refuse_labelled(config, '--tta' if args.tta else '--show and --show-dir')
+    if drawn:
         _draw_predictions(config, args)
     if args.tta:
         _augment_tests(config)
@@ -90,6 +94,13 @@ def _auto_scale_lr(config: Config) -> None:
         raise SearchError(f'--auto-scale-lr: the config has no auto_scale_lr.{missing[0]}; '
                           f'it needs auto_scale_lr=dict(enable=False, base_batch_size=16) or the like')
     config.auto_scale_lr.enable = True
+
+
+def _refuse_labelled(config: Config, flag: str) -> None:
+    dataset = config.test_dataloader.dataset
+    if dataset_class(dataset) is not None:
+        raise SearchError(f'{flag} is for detectors, and the test_dataloader of this config reads labelled images '
+                          f'({dataset.type}): leave it out')
 
 
 def _draw_predictions(config: Config, args) -> None:

@@ -7,7 +7,7 @@ from mmdet.registry import DATASETS
 from PIL import Image
 from torchvision.datasets import cifar
 
-from nasdet.datasets.classification import split_indices
+from nasdet.datasets.classification_splits import split_indices
 
 SPLITS = ('train', 'val', 'test')
 
@@ -64,7 +64,7 @@ def test_the_digits():
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="one of train, val, test, not 'valid'"):
+    with pytest.raises(ValueError, match="one of train, val, trainval, test, not 'valid'"):
         DATASETS.build(dict(type='HandwrittenDigits', split='valid'))
 
 

@@ -8,11 +8,11 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from nasdet.datasets.dataloaders import innermost
 from nasdet.estimators import SupernetEstimator
 from nasdet.estimators.scoring import SupernetScorer
 from nasdet.protocol import Budget
 from nasdet.training import ProgressHook, recalibrated
-from nasdet.training.subset import innermost
 from tests.estimators.toys import SMALL, genotypes
 
 
@@ -144,7 +144,7 @@ def test_images_of_the_budget_and_of_the_calibration(space, config, estimator):
     assert estimator.evaluate(genotypes(space, 1)[0], Budget(images=5), seed=0).cost['images'] == 5
     calibrated = [sample.img_id for batch in estimator._batches('train', 9) for sample in batch['data_samples']]
     assert len(calibrated) == 8     # of nine, whose last would have been a batch of one
-    assert innermost(config.train_dataloader.dataset).ann_file != innermost(config.val_dataloader.dataset).ann_file
+    assert innermost(config, 'train').ann_file != innermost(config, 'val').ann_file
     with pytest.raises(ValueError, match='trained with, not'):
         estimator.evaluate(genotypes(space, 1)[0], Budget(epochs=3), seed=0)
 

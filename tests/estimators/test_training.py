@@ -70,7 +70,7 @@ def test_mixed_precision_trains_and_evaluates(space, config, genotype):
 
 
 def test_faults_are_found_before_any_trial(space, config):
-    with pytest.raises(ValueError, match='13 images asked for, but the split of val_dataloader .* has 12'):
+    with pytest.raises(ValueError, match='13 images asked for, but the split of .*val.json has 12'):
         TrainingEstimator(space, config, images=13).check()
     with pytest.raises(ValueError, match='has 24'):
         TrainingEstimator(space, config, train_images=25).check()

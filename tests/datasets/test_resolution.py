@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from nasdet.training.resolution import set_resolution, steps
+from nasdet.datasets.resolution import set_resolution, steps
 
 
 def config(train_steps, val_scale=(1333, 800), **model):
