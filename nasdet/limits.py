@@ -1,7 +1,8 @@
-"""Cost limits: which one an architecture breaks, and whether any architecture meets them at all."""
+"""Cost limits: which one an architecture breaks, and whether none, some or nearly all architectures meet them."""
 
+import logging
 import time
-from typing import Mapping, Sequence
+from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from nasdet.randomness import LIMITS, generator
 from nasdet.spaces.base import Space
 
 SECONDS = 8.0
+INERT = 0.99            # a limit that more architectures than this share meet restricts nothing
+SAMPLES = 300           # if all of them meet a limit, more than that share does, at 95 % confidence
+SAMPLING_SECONDS = 0.5  # what they may take; a slower cost is not looked at
+logger = logging.getLogger('nasdet.search')
 
 
 def over_limit(costs: Sequence[Cost], values: Mapping[str, float]) -> str:
@@ -22,8 +27,25 @@ def over_limit(costs: Sequence[Cost], values: Mapping[str, float]) -> str:
     return ''
 
 
+def record_limits(settings: Sequence[dict], costs: Sequence[Cost]) -> None:
+    """Put the number that a limit is into the config in the place of its quantile, for the record and for a resume.
+
+    Args:
+        settings: The configs of the costs; changed.
+        costs: Built from them.
+    """
+    for setting, cost in zip(settings, costs, strict=True):
+        if isinstance(setting.get('limit'), Mapping):
+            logger.info('%s: its limit of %s is %s %s', cost.name, dict(setting['limit']), f'{cost.limit:,}', cost.unit)
+            setting['limit'] = cost.limit
+
+
 def check_limits(space: Space, costs: Sequence[Cost], seed: int) -> None:
-    """Refuse cost limits that no random sample meets, nor a mutation of the cheapest, within 8 seconds.
+    """Refuse cost limits that nothing meets, and warn of those that over 99 % of random architectures meet.
+
+    Both are told exactly where a cost knows its distribution. Otherwise a limit is refused that no random sample meets,
+    nor a mutation of the cheapest, within 8 seconds; and the warning is left to costs of which 300 samples take half a
+    second at most.
 
     Args:
         space: Of the architectures.
@@ -34,7 +56,34 @@ def check_limits(space: Space, costs: Sequence[Cost], seed: int) -> None:
         SearchError: Names each limit that was never met and the least value seen.
     """
     limited = [cost for cost in costs if cost.limit is not None]
-    rng = generator(seed, 0, LIMITS)
+    known = [cost for cost in limited if cost.distribution is not None]
+    for cost in known:
+        if cost.distribution.least > cost.limit:
+            raise SearchError(f'no architecture of {space.name} meets the limit of {cost.limit:,.15g} {cost.unit} of '
+                              f'{cost.name}, the cheapest has {cost.distribution.least:,}: raise the limit')
+    if len(limited) > 1 or not known:
+        _check_together(space, limited, generator(seed, 0, LIMITS))
+    for cost in limited:
+        share = _share(space, cost, generator(seed, 1, LIMITS))
+        if share is not None and share > INERT:
+            logger.warning('%s', f'the limit of {cost.limit:,.15g} {cost.unit} of {cost.name} restricts nothing: '
+                           f'{share:.2%} of random architectures meet it; lower it, or leave it out')
+
+
+def _share(space: Space, cost: Cost, rng: np.random.Generator) -> Optional[float]:
+    """Return the share of random architectures that meet a cost's limit; None where that takes too long to tell."""
+    if cost.distribution is not None:
+        return cost.distribution.share(cost.limit)
+    met, end = 0, time.monotonic() + SAMPLING_SECONDS
+    for _ in range(SAMPLES):
+        met += cost(space.sample(rng)) <= cost.limit
+        if time.monotonic() > end:
+            return None
+    return met / SAMPLES
+
+
+def _check_together(space: Space, limited: Sequence[Cost], rng: np.random.Generator) -> None:
+    """Look for an architecture that meets all limits; SearchError where none is found."""
     least: dict[str, tuple[float, Genotype]] = {}
     samples, end = 0, time.monotonic() + SECONDS
     while limited and (samples == 0 or time.monotonic() < end):

@@ -17,7 +17,7 @@ from nasdet.export import export
 from nasdet.files import write_whole
 from nasdet.genotype import Genotype
 from nasdet.history import History
-from nasdet.limits import check_limits
+from nasdet.limits import check_limits, record_limits
 from nasdet.loop import Loop, Rules
 from nasdet.objective import Objective
 from nasdet.randomness import control_seed
@@ -50,6 +50,7 @@ class Search:
             self.searcher = build(SEARCHERS, search.searcher, seed, space=self.space)
             self.objective = Objective(search.get('objective', 'coco/bbox_mAP'))
             self.costs = [build(COSTS, cost, space=self.space, model=model) for cost in search.get('costs', [])]
+            record_limits(search.get('costs', []), self.costs)
             network = Config({key: value for key, value in config.items() if key != 'search'})
             self.estimator = build(ESTIMATORS, search.estimator, seed, space=self.space, config=network,
                                    work_dir=search.get('shared_dir', work_dir.path))
@@ -85,6 +86,7 @@ class Search:
             _log_to(folder.log)
             logger.info('history: %s, journal %s', folder.history, history.journal)
             search = cls(_open(cfg, folder, history), folder, history)
+            write_whole(folder.config, search.config.pretty_text.encode())
             history.set_meta('window', search.rules.window)
             history.set_meta('identity', identity(cfg))     # only now: a config that is refused binds no folder
             on_error.pop_all()
@@ -204,7 +206,6 @@ def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
     else:
         config = copy.deepcopy(cfg)
     config.pop('work_dir', None)        # what is trained from the search's configs must not write to its folder
-    write_whole(folder.config, config.pretty_text.encode())
     return config
 
 
