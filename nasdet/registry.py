@@ -1,4 +1,4 @@
-"""The five kinds of component, and the one function that builds them from a config dict."""
+"""The five kinds of component, what draws a supernet's paths, and the function that builds them from config dicts."""
 
 import difflib
 import inspect
@@ -12,6 +12,7 @@ SEARCHERS = Registry('searcher', scope='nasdet', locations=['nasdet.searchers'])
 ESTIMATORS = Registry('estimator', scope='nasdet', locations=['nasdet.estimators'])
 COSTS = Registry('cost', scope='nasdet', locations=['nasdet.costs'])
 ENGINES = Registry('engine', scope='nasdet', locations=['nasdet.engines'])
+PATH_SAMPLERS = Registry('path sampler', scope='nasdet', locations=['nasdet.training'])
 
 
 def build(registry: Registry, cfg: Mapping[str, Any], defaults: Optional[Mapping] = None, **context) -> Any:
@@ -21,7 +22,7 @@ def build(registry: Registry, cfg: Mapping[str, Any], defaults: Optional[Mapping
     'mmdet' in every process that has built a Runner.
 
     Args:
-        registry: One of the five registries of this module.
+        registry: One of the registries of this module.
         cfg: A dict with ``type`` (a registered name, a dotted path or a class) and its arguments.
         defaults: Arguments for a component that has them where ``cfg`` does not say, such as the search's seed.
         **context: Arguments that the caller adds, such as ``space=``.

@@ -13,7 +13,7 @@ import nasdet.registry
 from nasdet.config import load_config
 from nasdet.models.meta import build_on_meta, run_on_meta
 from nasdet.registry import SPACES
-from nasdet.training import searched_modules
+from nasdet.training import set_path
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
@@ -28,8 +28,7 @@ def networks(config, build):
     if space is not None and space.can('supernet'):
         supernet = build(space.supernet(config.model))
         genotype = space.sample(np.random.default_rng(0))
-        for module in searched_modules(supernet).values():
-            module.set_path(genotype.plain())
+        set_path(supernet, space, genotype)
         yield supernet
     yield build(config.model)
 

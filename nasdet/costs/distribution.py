@@ -35,6 +35,10 @@ class SumDistribution:
         fitting = np.searchsorted(self._others, limit - self.fixed - self._values, side='right')
         return float(self._shares @ self._others_up_to[fitting])
 
+    def share_between(self, low: float, high: float) -> float:
+        """Return the probability that the sum is at least ``low`` and below ``high``."""
+        return self.share(np.nextafter(high, -np.inf)) - self.share(np.nextafter(low, -np.inf))
+
     def quantile(self, share: float) -> int:
         """Return the smallest value that at least this share of the sums does not exceed.
 

@@ -30,7 +30,7 @@ from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
 from nasdet.training import PathSamplingHook, ProgressHook, build_runner, recalibrated, save_weights, trained_state
 from nasdet.training.checkpoints import shown_meta
-from nasdet.training.paths import extracted_state, searched_modules
+from nasdet.training.paths import build_sampler, extracted_state, searched_modules, set_path
 from nasdet.training.precision import keep_outputs_exact
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import check_images
@@ -40,7 +40,7 @@ FOLDER = 'supernet'
 
 @ESTIMATORS.register_module()
 class SupernetEstimator(Estimator):
-    """Trains the space's supernet once, one uniformly drawn path an iteration, and scores paths of it.
+    """Trains the space's supernet once, one path an iteration, and scores paths of it.
 
     A candidate's batch norm statistics are measured anew on search-train images before it is scored on search-val;
     both are read as search-val is. ``WORK_DIR/supernet/`` holds log, checkpoints and, once trained, ``weights.pth``.
@@ -77,6 +77,7 @@ class SupernetEstimator(Estimator):
         cache_megabytes: Without ``cache_features``, what a worker keeps in memory of either set of decoded images at
             most (MiB).
         num_workers: Processes that load data for the supernet's training; 0 loads in the same process.
+        sampling: How the paths that it is trained on are drawn, as PathSamplingHook takes it; None: uniformly.
     """
 
     requires = ('apply', 'supernet')
@@ -86,7 +87,8 @@ class SupernetEstimator(Estimator):
                  images: Optional[int] = None, recalibration_images: int = 200, amp: bool = False,
                  checkpoint: Optional[str] = None, threads: int = 1, train_threads: Optional[int] = None,
                  seed: int = 0, batch_size: int = 16, cache_features: bool = False, cache_gigabytes: float = 64,
-                 features_dir: Optional[str] = None, cache_megabytes: float = 1024, num_workers: int = 0):
+                 features_dir: Optional[str] = None, cache_megabytes: float = 1024, num_workers: int = 0,
+                 sampling: Optional[Mapping] = None):
         super().__init__(space, config, work_dir)
         self.epochs = epochs or source_epochs(config)
         self.images, self.recalibration_images = images, recalibration_images
@@ -94,6 +96,7 @@ class SupernetEstimator(Estimator):
         self.batch_size, self.cache_megabytes, self.num_workers = batch_size, cache_megabytes, num_workers
         self.checkpoint = Path(checkpoint) if checkpoint else self.work_dir / FOLDER / WEIGHTS
         self.trained_elsewhere = checkpoint is not None
+        self.sampling = sampling
         self.cache_features = cache_features
         self.features = FeatureCache(Path(features_dir or self.work_dir / 'features').absolute(), cache_gigabytes)
         self.scorer: Optional[SupernetScorer] = None
@@ -106,14 +109,15 @@ class SupernetEstimator(Estimator):
         return metric_names(self.config)
 
     def check(self) -> None:
-        """Refuse more images than there are, a given checkpoint that does not exist, and features that cannot be kept.
+        """Refuse more images than there are, a wrong sampling or checkpoint, and features that cannot be kept.
 
         Raises:
             ValueError: One of these; the features' backbone is searched.
             SearchError: The features take too much room.
         """
         check_images(self.config, 'val', self.images)
-        self.space.supernet(self.config.model)      # a space refuses here what it cannot share
+        supernet = self.space.supernet(self.config.model)       # a space refuses here what it cannot share
+        build_sampler(self.sampling, self.space, supernet)
         if self.trained_elsewhere and not self.checkpoint.exists():
             raise ValueError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
                              f'search.estimator.checkpoint, or leave it out to train one')
@@ -155,7 +159,7 @@ class SupernetEstimator(Estimator):
         progress = ProgressHook('supernet training')
         runner = build_runner(self.config, self.space.supernet(self.config.model), folder, self.epochs, self.seed,
                               self.amp, checkpoints=True, num_workers=self.num_workers,
-                              hooks=[PathSamplingHook(self.space, self.seed), progress])
+                              hooks=[PathSamplingHook(self.space, self.seed, self.sampling), progress])
         try:
             runner.train()
         except FloatingPointError as error:
@@ -248,8 +252,7 @@ class SupernetEstimator(Estimator):
         """Set a path and recalibrate its batch norm statistics, under inference mode."""
         model = self.scorer.model
         calibration = self._batches('train', self.recalibration_images)
-        for module in searched_modules(model).values():
-            module.set_path(genotype.plain())
+        set_path(model, self.space, genotype)
         with torch.inference_mode(), recalibrated(model, calibration, self.scorer.calibrate,
                                                   self.scorer.recalibrated_modules):
             yield
@@ -269,7 +272,7 @@ class SupernetEstimator(Estimator):
             self.setup()
         network = MODELS.build(self.space.apply(genotype, self.config.model))
         with _threads(self.threads), self._on_path(genotype):
-            network.load_state_dict(extracted_state(self.scorer.model, genotype.plain()), strict=True)
+            network.load_state_dict(extracted_state(self.scorer.model, self.space, genotype), strict=True)
         save_weights(path, network.state_dict(), dataset_meta=shown_meta(self.evaluator.dataset_meta))
         return True
 

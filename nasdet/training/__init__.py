@@ -2,7 +2,7 @@
 
 from nasdet.training.checkpoints import AtomicBackend, latest_checkpoint, save_trained, save_weights, trained_state
 from nasdet.training.hooks import LossCheckHook, ReseedHook
-from nasdet.training.paths import PathSamplingHook, extracted_state, searched_modules
+from nasdet.training.paths import BinnedPaths, PathSamplingHook, extracted_state, searched_modules, set_path
 from nasdet.training.precision import CpuAmpOptimWrapper
 from nasdet.training.progress import ProgressHook
 from nasdet.training.recalibration import recalibrated
@@ -10,7 +10,7 @@ from nasdet.training.runner import TrainingRunner, build_runner
 from nasdet.training.schedule import scale_schedule
 
 __all__ = [
-    'AtomicBackend', 'CpuAmpOptimWrapper', 'LossCheckHook', 'PathSamplingHook', 'ProgressHook', 'ReseedHook',
-    'TrainingRunner', 'build_runner', 'extracted_state', 'latest_checkpoint', 'recalibrated', 'save_trained',
-    'save_weights', 'scale_schedule', 'searched_modules', 'trained_state',
+    'AtomicBackend', 'BinnedPaths', 'CpuAmpOptimWrapper', 'LossCheckHook', 'PathSamplingHook', 'ProgressHook',
+    'ReseedHook', 'TrainingRunner', 'build_runner', 'extracted_state', 'latest_checkpoint', 'recalibrated',
+    'save_trained', 'save_weights', 'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
 ]

@@ -102,6 +102,7 @@ def test_sums_over_every_combination():
     assert distribution.mean == pytest.approx(sums.mean())
     for limit in (*np.unique(sums), 0, 20.5, 100):
         assert distribution.share(limit) == pytest.approx(np.mean(sums <= limit), abs=1e-12)
+    assert distribution.share_between(19, 29) == pytest.approx(np.mean((sums >= 19) & (sums < 29)), abs=1e-12)
     for share in (0.001, 0.3, 0.62, 0.9999):
         assert distribution.quantile(share) == np.quantile(sums, share, method='inverted_cdf')
 

@@ -1,4 +1,5 @@
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -165,3 +166,12 @@ def test_a_checkpoint_of_ones_own(space, config, trained, tmp_path):
     assert given.fingerprint == SupernetEstimator(space, config, trained, **SMALL).fingerprint
     with pytest.raises(ValueError, match='no supernet checkpoint'):
         SupernetEstimator(space, config, tmp_path, checkpoint=str(tmp_path / 'no.pth'), **SMALL).check()
+
+
+def test_wrong_bins_of_paths_are_refused_before_anything_is_trained(space, config, tmp_path):
+    cost = dict(type='Macs', scope='neck', input_shape=(3, 64, 64))
+    for edges, refused in (([0, 1e12], False), ([1e12, 0], True)):
+        sampling = dict(type='BinnedPaths', cost=cost, edges=edges)
+        estimator = SupernetEstimator(space, config, tmp_path, sampling=sampling, **SMALL)
+        with pytest.raises(ValueError, match='ascending numbers') if refused else nullcontext():
+            estimator.check()

@@ -4,10 +4,12 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
+from nasdet.costs.base import Cost
+from nasdet.costs.distribution import SumDistribution
 from nasdet.genotype import Genotype
-from nasdet.randomness import SEARCH, generator
+from nasdet.randomness import PATHS, SEARCH, generator
 from nasdet.spaces.base import Choice
-from nasdet.training.paths import PathSamplingHook, searched_modules
+from nasdet.training.paths import BinnedPaths, PathSamplingHook, build_sampler, searched_modules
 from tests.training.toys import BLOCKS, BlockSpace, ChoiceBlock
 
 
@@ -59,3 +61,77 @@ def test_outermost_modules_only():
     assert list(searched_modules(outer)) == ['']
     with pytest.raises(ValueError, match='no supernet'):
         searched_modules(model['head'])
+
+
+class Dice(BlockSpace):
+    """Five throws, so that middling sums are frequent and extreme ones rare."""
+
+    def choices(self, prefix):
+        return None if len(prefix) == 5 else Choice(f'die{len(prefix)}', 'block', tuple(range(BLOCKS)))
+
+    def decode(self, tokens):
+        return Genotype('BlockSpace', dict(block=sum(tokens)))
+
+
+class Sum(Cost):
+    """What the dice show, with its distribution where it is asked for."""
+
+    def __init__(self, space, model=None, known=True):
+        super().__init__(space, model)
+        self.known = known
+
+    def __call__(self, genotype):
+        return genotype.value['block']
+
+    @property
+    def distribution(self):
+        return SumDistribution(0, [range(BLOCKS)] * 5) if self.known else None
+
+
+def test_binned_paths_fall_into_each_bin_equally_often_and_uniformly_inside():
+    edges = (2, 5, 7, 14)
+    draw = build_sampler(dict(type='BinnedPaths', cost=dict(type=Sum), edges=edges), Dice(), None)
+    sums = Counter(draw(generator(0, iteration, PATHS)).value['block'] for iteration in range(3000))
+    assert min(sums) == 2 and max(sums) == 13
+    shares = SumDistribution(0, [range(BLOCKS)] * 5).share_between
+    for low, high in zip(edges, edges[1:], strict=False):
+        inside = sum(sums[value] for value in range(low, high))
+        assert abs(inside - 1000) < 4 * (3000 * 2 / 9) ** 0.5       # four standard deviations
+        for value in range(low, high):
+            share = shares(value, value + 1) / shares(low, high)
+            assert abs(sums[value] - inside * share) < 4 * (inside * share * (1 - share)) ** 0.5 + 1
+
+
+def test_a_bin_that_is_not_met_in_time_gives_a_free_path():
+    draw = BinnedPaths(Dice(), Sum(Dice(), known=False), edges=(100, 200), tries=3)
+    paths = [draw(generator(0, iteration, PATHS)).value['block'] for iteration in range(200)]
+    assert len(set(paths)) > 8
+    rng = generator(0, 7, PATHS)
+    assert paths[7] == [Dice().sample(rng) for _ in range(4)][-1].value['block']
+
+
+def test_binned_paths_follow_from_seed_and_iteration_and_count_in_the_runners_model():
+    class InModel(Sum):
+        """Refuses another model than the runner's."""
+
+        def __init__(self, space, model):
+            assert model == dict(type='Supernet')
+            super().__init__(space, model)
+
+    def hook():
+        made = PathSamplingHook(Dice(), sampling=dict(type='BinnedPaths', cost=dict(type=InModel), edges=[0, 3, 16]))
+        made.before_train(SimpleNamespace(cfg=dict(model=dict(type='Supernet'))))
+        return made
+
+    whole = sequence(hook(), range(20))
+    assert sequence(hook(), range(10, 20)) == whole[10:]
+    assert sequence(hook(), range(20), seed=1) != whole
+    assert whole != sequence(PathSamplingHook(Dice()), range(20))
+
+
+@pytest.mark.parametrize('edges, words', [
+    ([3], 'two or more ascending'), ([3, 3], 'two or more ascending'), ([0, 5, 4], 'two or more ascending'),
+    ([10, 16, 20], 'no path of Dice has from 16 up to 20 .*range is 0 to 15')])
+def test_wrong_bins_are_refused(edges, words):
+    with pytest.raises(ValueError, match=words):
+        BinnedPaths(Dice(), Sum(Dice()), edges)
