@@ -84,6 +84,8 @@ class CellNetwork(BaseModule):
         self.out_indices = _check_out_indices(out_indices, len(num_cells))
         if self.out_indices:
             stack = [slot for slot in stack if slot.stage <= max(self.out_indices)]
+        if frozen_stages not in range(-1, len(num_cells) + 1):
+            raise ValueError(f'frozen_stages={frozen_stages}, but this network has {len(num_cells)} stages')
         self.stack = stack
         self.final_relu, self.skip_reduction_input = final_relu, skip_reduction_input
         self.drop_path, self.drop_path_by_depth = drop_path, drop_path_by_depth
@@ -93,6 +95,8 @@ class CellNetwork(BaseModule):
         self.out_channels, self.strides = self._add_cells()
         if self.out_indices is None:
             self._add_heads(num_classes, dropout, fc_bias, auxiliary, dict(auxiliary_head or {}))
+        elif auxiliary:
+            raise ValueError('auxiliary=True needs a classifier: leave out_indices out')
         self.set_drop_path_progress(1.0)
         self._freeze()
 
@@ -122,6 +126,9 @@ class CellNetwork(BaseModule):
         self.auxiliary_cell = head.pop('cell', before_reduction)
         self.auxiliary_head = None
         if auxiliary:
+            if self.auxiliary_cell not in range(len(self.stack)):
+                raise ValueError(f"auxiliary_head's cell is one of 0 to {len(self.stack) - 1}, not "
+                                 f'{self.auxiliary_cell}')
             slot = self.stack[self.auxiliary_cell]
             channels = len(self.graphs[slot.kind].concat) * slot.width
             self.auxiliary_head = AuxiliaryHead(channels, num_classes, self.dialect, **head)

@@ -43,7 +43,7 @@ def check_skeleton(num_cells: Sequence[int], width: int, stem: str) -> None:
     """Raise ValueError unless a stack can be built."""
     if stem not in STEMS:
         raise ValueError(f'stem is one of {STEMS}, not {stem!r}')
-    counts = list(num_cells)
+    counts = list(num_cells) if isinstance(num_cells, Sequence) else []
     if not counts or counts[0] < 1 or any(not isinstance(number, int) or number < 0 for number in counts):
         raise ValueError(f'num_cells says how many normal cells each stage has, at least one in the first, such as '
                          f'(6, 6, 6), not {num_cells!r}')
