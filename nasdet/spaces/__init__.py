@@ -2,5 +2,6 @@
 
 from nasdet.spaces.choice_blocks import ChoiceBlockSpace
 from nasdet.spaces.merging_cells import MergingCellSpace
+from nasdet.spaces.product import ProductSpace
 
-__all__ = ['ChoiceBlockSpace', 'MergingCellSpace']
+__all__ = ['ChoiceBlockSpace', 'MergingCellSpace', 'ProductSpace']
