@@ -32,6 +32,7 @@ from nasdet.training import PathSamplingHook, ProgressHook, build_runner, recali
 from nasdet.training.checkpoints import shown_meta
 from nasdet.training.paths import build_sampler, extracted_state, searched_modules, set_path
 from nasdet.training.precision import keep_outputs_exact
+from nasdet.training.pretrained import check_pretrained
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import check_images
 
@@ -121,6 +122,8 @@ class SupernetEstimator(Estimator):
         if self.trained_elsewhere and not self.checkpoint.exists():
             raise ValueError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
                              f'search.estimator.checkpoint, or leave it out to train one')
+        if not self.checkpoint.exists():
+            check_pretrained(supernet)
         if self.cache_features:
             self._check_features()
 

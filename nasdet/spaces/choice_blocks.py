@@ -39,7 +39,8 @@ class ChoiceBlockSpace(Space):
             authors' supernets) or every other one (``'even_odd'``, as their released networks).
         input: What the network reads, where the detector's ``data_preprocessor`` shall be changed to it: a dict with
             ``channels`` (``'bgr'`` or ``'rgb'``), ``mean`` and ``std``. The authors' weights need ``'bgr'``, 0 and 1.
-        backbone: Further arguments of the backbone, such as ``norm_cfg``, ``out_indices`` or ``init_cfg``.
+        backbone: Further arguments of the backbone, such as ``norm_cfg``, ``out_indices`` or ``init_cfg``. Pretrained
+            weights are the supernet's: no network of a genotype could load them, so that these start from scratch.
     """
 
     def __init__(self, stages: Optional[Sequence[Mapping]] = None, preset: Optional[str] = None,
@@ -130,7 +131,10 @@ class ChoiceBlockSpace(Space):
             ValueError: The genotype is of another space, or nothing in the model config could read its maps.
         """
         self.encode(genotype)
-        return self._with_backbone(model, dict(type='DetNASNet', genotype=genotype.plain()))
+        own = dict(self.backbone)
+        if (own.get('init_cfg') or {}).get('type') == 'Pretrained':
+            del own['init_cfg']
+        return self._with_backbone(model, dict(own, type='DetNASNet', genotype=genotype.plain()))
 
     def supernet(self, model: Mapping) -> ConfigDict:
         """Return a new model config whose backbone holds the weights of all genotypes; ``model`` is not changed.
@@ -144,8 +148,8 @@ class ChoiceBlockSpace(Space):
         stages = [dict(channels=channels, num_blocks=number)
                   for channels, number in zip(self.channels, self.blocks, strict=True)]
         settings = {name: value for name, value in self._settings.items() if name != 'input'}
-        return self._with_backbone(model, dict(type='DetNASSupernet', stages=stages, choices=self.vocab['block'],
-                                               **settings))
+        return self._with_backbone(model, dict(self.backbone, type='DetNASSupernet', stages=stages,
+                                               choices=self.vocab['block'], **settings))
 
     def check_model(self, model: Mapping) -> None:
         """Raise ValueError where neck or heads do not fit a backbone of this space."""
@@ -154,7 +158,7 @@ class ChoiceBlockSpace(Space):
         detector.check_channels(applied)
 
     def _with_backbone(self, model: Mapping, backbone: Mapping) -> ConfigDict:
-        fitted = detector.replace_backbone(model, {**self.backbone, **backbone}, self.channels)
+        fitted = detector.replace_backbone(model, backbone, self.channels)
         if self.input is not None:
             fitted.setdefault('data_preprocessor', ConfigDict()).update(
                 mean=list(self.input['mean']), std=list(self.input['std']), rgb_to_bgr=False,
