@@ -20,7 +20,7 @@ from nasdet.errors import SearchError
 NOUN = 'classifier'
 OBJECTIVE = 'accuracy/top1'
 __all__ = ['NOUN', 'OBJECTIVE', 'check_limit', 'check_splits', 'digests', 'join_splits', 'limited', 'metric_names',
-           'point', 'read_as', 'refuse_seen', 'set_resolution']
+           'point', 'read_as', 'refuse_seen', 'set_resolution', 'spread']
 OF_ONE_SPLIT = ('split', 'transforms')      # what the dataset configs of the three splits may say differently
 COMPARED = 8                                # images of a split whose sizes are compared
 
@@ -47,6 +47,7 @@ def point(cfg: Config, work_dir: Path) -> None:
     built = {split: _build(cfg, split) for split in SPLITS}
     for split, dataset in built.items():
         _check_sizes(split, dataset)
+    _check_batch(cfg.train_dataloader, len(built['train']))
     classes = built['train'].metainfo['classes']
     metric = _metric(cfg, len(classes))
     for split in ('val', 'test'):
@@ -100,6 +101,15 @@ def set_resolution(cfg: Config, side: int) -> None:
     for split in ('train', 'val'):
         dataset = innermost(cfg, split)
         dataset['transforms'] = [*dataset.get('transforms', ()), dict(type='Resize', size=None, max_size=side)]
+
+
+def spread(images: int, number: int) -> np.ndarray:
+    """Return the indices of ``number`` of a split's images for batch norm statistics, evenly spread and then mixed.
+
+    Folders are sorted by class, and a batch of one class would have statistics that no other batch has.
+    """
+    indices = np.linspace(0, images - 1, number).round().astype(int)
+    return np.random.default_rng(0).permutation(indices)
 
 
 def join_splits(cfg: Config) -> None:
@@ -189,6 +199,12 @@ def _check_sizes(split: str, dataset: ClassificationDataset) -> None:
         raise SearchError(f'the images of the {split} split have different sizes (channels, height, width), such as '
                           f'{" and ".join(map(str, sorted(sizes)[:2]))}: end transforms of the {split}_dataloader '
                           f'with a crop or a Resize to one size')
+
+
+def _check_batch(dataloader: Mapping, images: int) -> None:
+    if dataloader.get('drop_last') and images < dataloader['batch_size']:
+        raise SearchError(f'the {images} images of the train split make no batch of {dataloader["batch_size"]}, and '
+                          f'the train_dataloader has drop_last=True: take more images, or a smaller batch_size')
 
 
 def _metric(cfg: Config, num_classes: int) -> dict:

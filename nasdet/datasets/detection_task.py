@@ -4,6 +4,7 @@ import colorsys
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional
 
+import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from nasdet.datasets.checks import check_pictures
@@ -18,7 +19,7 @@ from nasdet.errors import SearchError
 NOUN = 'detector'
 OBJECTIVE = 'coco/bbox_mAP'
 __all__ = ['NOUN', 'OBJECTIVE', 'check_limit', 'check_splits', 'digests', 'join_splits', 'limited', 'metric_names',
-           'point', 'read_as', 'refuse_seen', 'set_resolution']
+           'point', 'read_as', 'refuse_seen', 'set_resolution', 'spread']
 # what belongs to the data that a dataset config named before, not to how pictures are read
 OLD_DATA = ('data_root', 'ann_file', 'data_prefix', 'metainfo', 'indices', 'proposal_file', 'img_subdir', 'ann_subdir')
 
@@ -104,6 +105,11 @@ def check_limit(dataset: Mapping, images: int) -> None:
 def read_as(dataset: Mapping, other: Mapping) -> dict:
     """Return a dataset's config that reads its pictures through the pipeline of another one, for an evaluation."""
     return {**dataset, 'pipeline': other['pipeline'], 'test_mode': True}
+
+
+def spread(images: int, number: int) -> np.ndarray:
+    """Return the indices of ``number`` of a split's images for batch norm statistics, evenly spread."""
+    return np.linspace(0, images - 1, number).round().astype(int)
 
 
 def join_splits(cfg: Config) -> None:

@@ -8,7 +8,7 @@ from nasdet.datasets.classification_splits import dataset_class
 from nasdet.datasets.dataloaders import innermost
 
 NAMES = ('NOUN', 'OBJECTIVE', 'point', 'check_splits', 'metric_names', 'limited', 'check_limit', 'read_as',
-         'set_resolution', 'join_splits', 'digests', 'refuse_seen')
+         'set_resolution', 'spread', 'join_splits', 'digests', 'refuse_seen')
 
 
 def task_of(cfg: Mapping) -> ModuleType:

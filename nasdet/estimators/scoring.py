@@ -4,7 +4,6 @@ import copy
 import logging
 from typing import Any, Iterable, Optional
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
@@ -140,10 +139,10 @@ def scoring_loader(config: Config, split: str, images: Optional[int], batch_size
     dataset = task.read_as(innermost(config, split), innermost(config, 'val'))
     built = DATASETS.build(dataset)
     number = len(built) if images is None else min(images, len(built))
-    if split == 'train' and number % batch_size == 1 < number:
-        number -= 1
-    if number < len(built) and split == 'train':
-        built = built.get_subset([int(index) for index in np.linspace(0, len(built) - 1, number).round()])
+    if split == 'train':
+        if number % batch_size == 1 < number:
+            number -= 1
+        built = built.get_subset(task.spread(len(built), number).tolist())
     elif number < len(built):
         built = DATASETS.build(task.limited(dataset, number))
     loader = dict(dataset=built, batch_size=batch_size, num_workers=0,

@@ -22,11 +22,17 @@ def limit_images(config: Config, split: str, images: Optional[int]) -> None:
 
 
 def check_images(config: Config, split: str, images: Optional[int]) -> None:
-    """Refuse to take more images than a split has.
+    """Refuse to take more images than a split has, or so few that they make no batch.
 
     Raises:
-        ValueError: It has fewer, or ``images`` is not at least 1.
+        ValueError: It has fewer, or ``images`` is not at least 1, or is less than the batch of a training that drops
+            what makes no whole one.
     """
-    if images is not None:
-        holder, key = locate(config[f'{split}_dataloader'], split)
-        task_of(config).check_limit(holder[key], images)
+    if images is None:
+        return
+    dataloader = config[f'{split}_dataloader']
+    holder, key = locate(dataloader, split)
+    task_of(config).check_limit(holder[key], images)
+    if dataloader.get('drop_last') and images < dataloader['batch_size']:
+        raise ValueError(f'{images} images make no batch of {dataloader["batch_size"]}, and the {split}_dataloader has '
+                         f'drop_last=True: take more images, or a smaller batch_size')

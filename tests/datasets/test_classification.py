@@ -7,7 +7,7 @@ from mmdet.registry import DATASETS
 from PIL import Image
 from torchvision.datasets import cifar
 
-from nasdet.datasets.classification_splits import split_indices
+from nasdet.datasets.classification_splits import indices_of, split_indices
 
 SPLITS = ('train', 'val', 'test')
 
@@ -44,6 +44,16 @@ def test_a_split_depends_on_the_seed_alone():
 def test_a_size_of_zero_gives_an_empty_split():
     parts = split_indices([0, 1] * 5, val_size=0, test_size=0, seed=0)
     assert [len(parts[name]) for name in SPLITS] == [10, 0, 0]
+
+
+def test_a_part_of_train_leaves_the_other_splits_as_they_are():
+    classes = np.repeat([0, 1], 50)
+    whole, part = split_indices(classes, 20, 10, 0), split_indices(classes, 20, 10, 0, train_size=30)
+    assert np.array_equal(whole['val'], part['val']) and np.array_equal(whole['test'], part['test'])
+    assert set(part['train']) < set(whole['train']) and np.bincount(classes[part['train']]).tolist() == [15, 15]
+    assert np.array_equal(split_indices(classes, 20, 10, 0, train_size=70)['train'], whole['train'])
+    both = indices_of('trainval', classes, 20, 10, 0, train_size=30)
+    assert np.array_equal(both, np.sort(np.concatenate([part['train'], part['val']])))
 
 
 def test_a_split_too_small_for_the_classes_is_refused():
