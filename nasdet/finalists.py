@@ -10,7 +10,7 @@ from nasdet.datasets.tasks import task_of
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 from nasdet.record import Record
-from nasdet.spaces.detector import backbone_channels
+from nasdet.spaces.detector import backbone_channels, channels_to_neck
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ def published(space, genotype: Genotype, member: Genotype, model: ConfigDict) ->
     for part in applied.values():
         if isinstance(part, dict) and 'genotype' in part:
             part['genotype'] = genotype.plain()
-    if isinstance(applied.get('in_channels'), int):     # a classifier, whose last layer reads the backbone
-        applied['in_channels'] = backbone_channels(applied['backbone'])[-1]
+    backbone = applied.get('backbone') or {}
+    if 'genotype' in backbone and not backbone.get('head'):     # its maps may have other channels than the member's
+        applied = channels_to_neck(applied, backbone_channels(backbone))
     return applied
 
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from mmengine.config import Config, ConfigDict
 
@@ -12,6 +13,7 @@ from nasdet.genotype import Genotype
 from nasdet.history import History, Trial
 from nasdet.protocol import Proposal, Result
 from nasdet.record import read_record
+from nasdet.spaces import ChoiceBlockSpace
 from tests.toys import ToySpace
 
 
@@ -64,6 +66,14 @@ def test_a_published_genotype_takes_the_place_of_a_member():
     model = ConfigDict(type='Detector', neck=dict(type='FPN'))
     assert published(space, zoo.load('fpn'), member, model).neck.genotype == zoo.load('fpn').plain()
     assert model.neck == dict(type='FPN')
+
+
+def test_a_published_backbone_of_other_widths_is_fitted_to_the_neck():
+    space = ChoiceBlockSpace(preset='300m')
+    model = ConfigDict(type='Detector', backbone=dict(type='ResNet'), neck=dict(type='FPN', in_channels=[1, 2, 3, 4]))
+    wide = published(space, zoo.load('detnas_coco_fpn_1.3g'), space.sample(np.random.default_rng(0)), model)
+    assert wide.neck.in_channels == [96, 240, 480, 960]
+    assert wide.backbone.genotype == zoo.load('detnas_coco_fpn_1.3g').plain()
 
 
 def test_a_baseline_that_is_unknown_or_of_another_space_is_refused(tmp_path):

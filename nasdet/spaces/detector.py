@@ -65,8 +65,7 @@ def replace_neck(model: Mapping, neck: Mapping, level: int) -> ConfigDict:
 def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int]) -> ConfigDict:
     """Return a copy of a model config with another backbone, and a neck that reads as many of its maps as before.
 
-    Which maps the neck skips (``start_level``) stays as it is. A classifier has no neck: its own linear layer reads
-    the last map, or the backbone has a head.
+    A classifier has no neck: its own linear layer reads the last map, or the backbone has a head.
 
     Args:
         model: A detector's or a classifier's model config; it is not changed.
@@ -78,18 +77,24 @@ def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int])
     """
     fitted = ConfigDict(copy.deepcopy(model))
     reader = (_listed(fitted.get('neck')) or [fitted])[0]
-    single = isinstance(reader.get('in_channels', 1), int)
-    number = 1 if single else len(reader['in_channels'])
+    number = 1 if isinstance(reader.get('in_channels', 1), int) else len(reader['in_channels'])
     indices = tuple(backbone.get('out_indices') or range(len(channels))[-number:])
     if len(indices) != number or max(indices) >= len(channels):
         raise ValueError(f'out_indices={indices} of a backbone with {len(channels)} stages, but the detector reads '
                          f'{number} maps: change out_indices or the stages of the space')
-    if 'in_channels' in reader:
-        reader['in_channels'] = channels[indices[0]] if single else [channels[index] for index in indices]
-    elif not backbone.get('head'):
-        raise ValueError('this model config has no neck with in_channels, to which a space could fit its backbone')
+    if 'in_channels' not in reader and not backbone.get('head'):
+        raise ValueError('this model config has no neck with in_channels that a space could fit to its backbone')
     fitted['backbone'] = ConfigDict(copy.deepcopy({**backbone, 'out_indices': indices}))
-    return fitted
+    return channels_to_neck(fitted, [channels[index] for index in indices])
+
+
+def channels_to_neck(model: Mapping, channels: Sequence[int]) -> ConfigDict:
+    """Return a copy of a model config whose first neck, or a classifier's last layer, reads maps of these channels."""
+    model = ConfigDict(copy.deepcopy(model))
+    reader = (_listed(model.get('neck')) or [model])[0]
+    if 'in_channels' in reader:
+        reader['in_channels'] = channels[-1] if isinstance(reader['in_channels'], int) else list(channels)
+    return model
 
 
 def first_neck(model: Mapping) -> Mapping:
