@@ -10,7 +10,7 @@ set -euo pipefail
 
 readonly root=$(cd "$(dirname "$0")/.." && pwd)
 readonly mm=$root/requirements/mm${STACK:+-$STACK}.txt
-readonly files=("$root"/requirements/{build,constraints,dev}.txt "$mm" "$root"/requirements/{runtime,torch}.txt)
+readonly files=("$root"/requirements/{build,constraints,dev,peers}.txt "$mm" "$root"/requirements/{runtime,torch}.txt)
 readonly torch_cuda=12                  # the CUDA release that torch.txt's torch is built for
 readonly disk_gb=9                      # what the environment takes, with room to unpack
 readonly heartbeat_seconds=10
@@ -117,6 +117,8 @@ install_pip() {
     "$venv/bin/python" -m ensurepip --upgrade --default-pip && requirements build
 }
 
+install_dev() { requirements dev && pip install --no-deps -r "$root/requirements/peers.txt"; }
+
 mm_packages() { grep -v '^#' "$mm" | grep -v mmcv; }
 
 install_mm() { pip install --no-deps --no-build-isolation $(mm_packages); }
@@ -211,7 +213,7 @@ make_environment() {
     stage runtime "libraries" requirements runtime
     stage mm "MMDetection" install_mm
     stage mmcv "mmcv's operators" install_mmcv
-    stage dev "test and lint tools" requirements dev
+    stage dev "test and lint tools" install_dev
     link_checkout
     rm -rf "$TMPDIR"
     touch "$stamps/done"

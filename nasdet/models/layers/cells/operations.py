@@ -99,8 +99,8 @@ def _dilated(in_channels: int, width: int, stride: int, dialect: Dialect, kernel
     """Dilation 2; separable, once, in plain convolutions, and full in bottlenecks."""
     if dialect.convs == 'bottleneck':
         return _convolution(in_channels, width, stride, dialect, kernels=(kernel,), dilation=2)
-    layers = separable_conv_norm(in_channels, width, kernel, dialect, stride, dilation=2)
-    return Operation(wants_relu=True, **_named(layers))
+    return Operation(wants_relu=True,
+                     first=separable_conv_norm(in_channels, width, kernel, dialect, stride, dilation=2))
 
 
 def _pool(in_channels: int, width: int, stride: int, dialect: Dialect, kind: str, kernel: int) -> Operation:
