@@ -4,6 +4,7 @@ from nasdet.models.backbones.cell_network import CellNetwork
 from nasdet.models.backbones.detnas import DetNASNet
 from nasdet.models.backbones.detnas_supernet import DetNASSupernet
 from nasdet.models.backbones.mbconv_net import MBConvNet
+from nasdet.models.backbones.mbconv_supernet import MBConvSupernet
 from nasdet.models.backbones.resnet10 import ResNet10
 
-__all__ = ['CellNetwork', 'DetNASNet', 'DetNASSupernet', 'MBConvNet', 'ResNet10']
+__all__ = ['CellNetwork', 'DetNASNet', 'DetNASSupernet', 'MBConvNet', 'MBConvSupernet', 'ResNet10']
