@@ -1,6 +1,7 @@
 """What happens inside a training: hooks, batch norm recalibration, precision, checkpoints, and the Runner for it."""
 
 from nasdet.training.checkpoints import AtomicBackend, latest_checkpoint, save_trained, save_weights, trained_state
+from nasdet.training.drop_path import DropPathScheduleHook
 from nasdet.training.hooks import LossCheckHook, ReseedHook
 from nasdet.training.paths import BinnedPaths, PathSamplingHook, extracted_state, searched_modules, set_path
 from nasdet.training.precision import CpuAmpOptimWrapper
@@ -10,7 +11,7 @@ from nasdet.training.runner import TrainingRunner, build_runner
 from nasdet.training.schedule import scale_schedule
 
 __all__ = [
-    'AtomicBackend', 'BinnedPaths', 'CpuAmpOptimWrapper', 'LossCheckHook', 'PathSamplingHook', 'ProgressHook',
-    'ReseedHook', 'TrainingRunner', 'build_runner', 'extracted_state', 'latest_checkpoint', 'recalibrated',
-    'save_trained', 'save_weights', 'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
+    'AtomicBackend', 'BinnedPaths', 'CpuAmpOptimWrapper', 'DropPathScheduleHook', 'LossCheckHook', 'PathSamplingHook',
+    'ProgressHook', 'ReseedHook', 'TrainingRunner', 'build_runner', 'extracted_state', 'latest_checkpoint',
+    'recalibrated', 'save_trained', 'save_weights', 'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
 ]

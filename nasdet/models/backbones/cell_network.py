@@ -96,7 +96,7 @@ class CellNetwork(BaseModule):
         if self.out_indices is None:
             self._add_heads(num_classes, dropout, fc_bias, auxiliary, dict(auxiliary_head or {}))
         elif auxiliary:
-            raise ValueError('auxiliary=True needs a classifier: leave out_indices out')
+            raise ValueError('only a classifier has an auxiliary head: with out_indices, set auxiliary=False')
         self.set_drop_path_progress(1.0)
         self._freeze()
 

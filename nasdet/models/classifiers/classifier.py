@@ -16,8 +16,9 @@ FC_INIT = dict(type='Normal', std=0.01, bias=0, override=dict(name='fc'))
 class ImageClassifier(BaseModel):
     """A backbone, global average pooling of its last feature map, dropout and a linear layer.
 
-    A backbone with a head of its own (DetNASNet with ``head=True``) gives the logits itself; leave ``num_classes``,
-    ``in_channels`` and ``dropout`` to it then.
+    A backbone with a head of its own (DetNASNet with ``head=True``, CellNetwork without ``out_indices``) gives the
+    logits itself; leave ``num_classes``, ``in_channels`` and ``dropout`` to it then. In training it may give a pair, of
+    which the second are the logits of an auxiliary head.
 
     The backbone's weights lie under ``backbone.`` in the state dict, so that a detector takes them with
     ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
@@ -29,6 +30,7 @@ class ImageClassifier(BaseModel):
         dropout: Probability to drop a pooled feature.
         label_smoothing: The share of the target that is spread evenly over all classes (Szegedy et al. 2016,
             "Rethinking the Inception Architecture", section 7).
+        auxiliary_weight: Weight of the auxiliary head's loss (Zoph et al., arXiv:1707.07012, appendix A).
         data_preprocessor: Config; its ``type`` defaults to mmengine's ImgDataPreprocessor.
         init_cfg: Defaults to Normal(0, 0.01) for the linear layer.
 
@@ -37,8 +39,8 @@ class ImageClassifier(BaseModel):
     """
 
     def __init__(self, backbone: dict, num_classes: Optional[int] = None, in_channels: Optional[int] = None,
-                 dropout: float = 0.0, label_smoothing: float = 0.0, data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None):
+                 dropout: float = 0.0, label_smoothing: float = 0.0, auxiliary_weight: float = 0.4,
+                 data_preprocessor: Optional[dict] = None, init_cfg: Optional[dict] = None):
         own_head = num_classes is not None and in_channels is not None
         if not own_head and (num_classes, in_channels, dropout) != (None, None, 0.0):
             raise ValueError(f'num_classes={num_classes}, in_channels={in_channels}, dropout={dropout}: give both '
@@ -49,6 +51,7 @@ class ImageClassifier(BaseModel):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(in_channels, num_classes) if own_head else None
         self.label_smoothing = label_smoothing
+        self.auxiliary_weight = auxiliary_weight
 
     def forward(self, inputs: Tensor, data_samples: Optional[Tensor] = None,
                 mode: str = 'tensor') -> Union[dict, list, Tensor]:
@@ -77,8 +80,8 @@ class ImageClassifier(BaseModel):
         """Return the feature maps of images (N, 3, H, W), from a backbone without a head."""
         return self.backbone(inputs)
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Return the logits (N, K) of images (N, 3, H, W)."""
+    def logits(self, inputs: Tensor) -> Union[Tensor, tuple[Tensor, Tensor]]:
+        """Return the logits (N, K) of images (N, 3, H, W), or in training a pair of them with an auxiliary head's."""
         if self.fc is None:
             return self.backbone(inputs)
         pooled = self.extract_feat(inputs)[-1].mean(dim=(2, 3))
@@ -92,10 +95,17 @@ class ImageClassifier(BaseModel):
             data_samples: Labels (N,), int64.
 
         Returns:
-            ``loss``, a scalar.
+            ``loss``, a scalar; with an auxiliary head ``loss_class`` and, weighted, ``loss_auxiliary``.
         """
-        logits = self.logits(inputs).float()
-        return dict(loss=F.cross_entropy(logits, data_samples, label_smoothing=self.label_smoothing))
+        logits = self.logits(inputs)
+        if isinstance(logits, Tensor):
+            return dict(loss=self._cross_entropy(logits, data_samples))
+        logits, auxiliary = logits
+        return dict(loss_class=self._cross_entropy(logits, data_samples),
+                    loss_auxiliary=self.auxiliary_weight * self._cross_entropy(auxiliary, data_samples))
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
 
     def predict(self, inputs: Tensor) -> list[LabelData]:
         """Classify images.

@@ -4,9 +4,11 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.runner import save_checkpoint
 from torch import nn
 
 from nasdet import zoo
+from nasdet.convert import backbone_to_detector
 from nasdet.models.backbones import CellNetwork
 from nasdet.models.meta import build_on_meta, output_shapes
 
@@ -106,6 +108,22 @@ def test_the_cell_after_a_reduction_may_skip_the_reductions_input():
         **plain, 5: [2, 4], 7: [4, 6]}
 
 
+def test_a_detector_takes_the_whole_backbone_from_a_classifiers_checkpoint(tmp_path):
+    cfg = dict(type='ImageClassifier', data_preprocessor=dict(mean=[0.0] * 3, std=[1.0] * 3),
+               backbone={**SMALL, 'num_classes': 5, 'auxiliary': True})
+    torch.manual_seed(0)
+    classifier = MODELS.build(cfg)
+    save_checkpoint(dict(state_dict=classifier.state_dict()), str(tmp_path / 'classifier.pth'))
+    model = Config.fromstring("_base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py']", '.py').model
+    model = backbone_to_detector(cfg, tmp_path / 'classifier.pth', model, auxiliary=False, norm_eval=True)
+    assert model.neck.in_channels == [8, 48, 96, 192]
+    detector = MODELS.build(model)
+    detector.init_weights()
+    weights, taken = classifier.backbone.state_dict(), detector.backbone.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in taken.items())
+    assert {name.partition('.')[0] for name in weights.keys() - taken.keys()} == {'fc', 'auxiliary_head'}
+
+
 @pytest.mark.parametrize('stages', [0, 2])
 def test_frozen_stages(stages):
     network = build(out_indices=MAPS, frozen_stages=stages)
@@ -161,7 +179,7 @@ def test_the_auxiliary_head_reads_its_cell_in_training_only():
     (dict(out_indices=()), 'out_indices are different maps'),
     (dict(frozen_stages=4), 'frozen_stages=4, but this network has 3 stages'),
     (dict(auxiliary=True, auxiliary_head=dict(cell=8)), "auxiliary_head's cell is one of 0 to 7, not 8"),
-    (dict(auxiliary=True, out_indices=(1,)), 'auxiliary=True needs a classifier: leave out_indices out'),
+    (dict(auxiliary=True, out_indices=(1,)), 'only a classifier has an auxiliary head'),
     (dict(genotype='nasnet'), "the zoo has no 'nasnet'")])
 def test_what_does_not_fit_is_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from nasdet import zoo
-from nasdet.models.layers.cells import Block, Cell, CellGraph, Dialect, read_cells
+from nasdet.models.layers.cells import Block, Cell, CellGraph, Dialect, build_operation, read_cells, stack_of_cells
 from nasdet.models.layers.cells.convolutions import FactorizedReduction
 
 WIDTH = 4
@@ -124,3 +124,19 @@ def test_drop_path_drops_whole_samples_of_one_operation_and_keeps_the_mean():
     torch.testing.assert_close(output[~kept].unique(), torch.tensor([1.0], dtype=torch.float64))
     assert 0.5 < kept.double().mean() < 0.7
     assert cell.eval()(before, last).unique().numel() == 1
+
+
+def test_the_parameters_of_darts_relaxed_network():
+    """8 cells, C = 16: all 8 operations on all 14 edges, without affine parameters but for the stem's; 10 classes."""
+    edges = [(first, node) for node in range(2, 6) for first in range(node)]
+    operations = ('none', 'max3', 'avg3', 'id', 'sep3', 'sep5', 'dil3', 'dil5')
+    dialect = Dialect('darts', 'relu_factorized', pool_norm=True, norm_cfg=dict(type='BN', affine=False))
+    total, (before, last), halved = 3 * 48 * 9 + 2 * 48, (48, 48), False
+    for slot in stack_of_cells((2, 2, 2), width=16, stem_cells=False):
+        inputs = Cell(graph((0, 'id', 1, 'id')), (before, last), slot.width, False, halved, dialect)
+        halved = slot.kind == 'reduce'
+        mixed = [build_operation(name, slot.width, slot.width, 2 if halved and state < 2 else 1, dialect)
+                 for state, _ in edges for name in operations]
+        total += sum(parameter.numel() for module in (inputs, *mixed) for parameter in module.parameters())
+        before, last = last, 4 * slot.width
+    assert total + last * 10 + 10 == 1_930_618
