@@ -86,6 +86,9 @@ class CellNetwork(BaseModule):
             stack = [slot for slot in stack if slot.stage <= max(self.out_indices)]
         if frozen_stages not in range(-1, len(num_cells) + 1):
             raise ValueError(f'frozen_stages={frozen_stages}, but this network has {len(num_cells)} stages')
+        if skip_reduction_input and 0 in num_cells:
+            raise ValueError(f'skip_reduction_input needs a normal cell after every reduction, not num_cells='
+                             f'{num_cells}')
         self.stack = stack
         self.final_relu, self.skip_reduction_input = final_relu, skip_reduction_input
         self.drop_path, self.drop_path_by_depth = drop_path, drop_path_by_depth
