@@ -1,7 +1,8 @@
 """Search spaces: what can be built."""
 
 from nasdet.spaces.choice_blocks import ChoiceBlockSpace
+from nasdet.spaces.elastic import ElasticSpace
 from nasdet.spaces.merging_cells import MergingCellSpace
 from nasdet.spaces.product import ProductSpace
 
-__all__ = ['ChoiceBlockSpace', 'MergingCellSpace', 'ProductSpace']
+__all__ = ['ChoiceBlockSpace', 'ElasticSpace', 'MergingCellSpace', 'ProductSpace']

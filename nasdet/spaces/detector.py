@@ -62,7 +62,8 @@ def replace_neck(model: Mapping, neck: Mapping, level: int) -> ConfigDict:
     return neck_strides_to_heads(fitted)
 
 
-def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int]) -> ConfigDict:
+def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int],
+                     readable: Optional[Sequence[int]] = None) -> ConfigDict:
     """Return a copy of a model config with another backbone, and a neck that reads as many of its maps as before.
 
     A classifier has no neck: its own linear layer reads the last map, or the backbone has a head.
@@ -71,6 +72,7 @@ def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int])
         model: A detector's or a classifier's model config; it is not changed.
         backbone: Config of the new backbone; without ``out_indices`` it gives its coarsest maps.
         channels: Of each of its stages, finest first.
+        readable: Those of its stages, finest first, whose maps it gives without ``out_indices``; None: all.
 
     Raises:
         ValueError: There is no neck, or ``out_indices`` gives it another number of maps.
@@ -78,7 +80,8 @@ def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int])
     fitted = ConfigDict(copy.deepcopy(model))
     reader = (_listed(fitted.get('neck')) or [fitted])[0]
     number = 1 if isinstance(reader.get('in_channels', 1), int) else len(reader['in_channels'])
-    indices = tuple(backbone.get('out_indices') or range(len(channels))[-number:])
+    readable = range(len(channels)) if readable is None else readable
+    indices = tuple(backbone.get('out_indices') or readable[-number:])
     if len(indices) != number or max(indices) >= len(channels):
         raise ValueError(f'out_indices={indices} of a backbone with {len(channels)} stages, but the detector reads '
                          f'{number} maps: change out_indices or the stages of the space')
