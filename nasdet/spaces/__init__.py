@@ -1,8 +1,10 @@
 """Search spaces: what can be built."""
 
+from nasdet.spaces.cells_published import AmoebaNetSpace, DARTSSpace, ENASMicroSpace, NASNetSpace, PNASSpace
 from nasdet.spaces.choice_blocks import ChoiceBlockSpace
 from nasdet.spaces.elastic import ElasticSpace
 from nasdet.spaces.merging_cells import MergingCellSpace
 from nasdet.spaces.product import ProductSpace
 
-__all__ = ['ChoiceBlockSpace', 'ElasticSpace', 'MergingCellSpace', 'ProductSpace']
+__all__ = ['AmoebaNetSpace', 'ChoiceBlockSpace', 'DARTSSpace', 'ENASMicroSpace', 'ElasticSpace', 'MergingCellSpace',
+           'NASNetSpace', 'PNASSpace', 'ProductSpace']
