@@ -34,16 +34,20 @@ class EvolutionSearcher(Searcher):
         rate: Probability to re-draw each decision in a mutation; None re-draws exactly one.
         crossover: Probability that a child takes its decisions from the winners of two tournaments, and is mutated
             only where it equals one of them.
+        identity: Probability that a mutation changes nothing (0.05 in the paper), so that a network proves itself
+            again: the search needs ``reuse=False``, or the child is told its parent's result.
 
     Raises:
         ValueError: An argument is out of its range.
     """
 
     def __init__(self, space: Space, population: int = 100, sample: int = 25, removal: str = 'oldest',
-                 rate: Optional[float] = None, crossover: float = 0.0):
+                 rate: Optional[float] = None, crossover: float = 0.0, identity: float = 0.0):
         super().__init__(space)
         if population < 1 or sample < 1:
             raise ValueError(f'population and sample must be at least 1, not {population} and {sample}')
+        if not 0 <= crossover <= 1 or not 0 <= identity <= 1:
+            raise ValueError(f'crossover and identity are probabilities, not {crossover} and {identity}')
         if removal not in REMOVALS:
             raise ValueError(f'removal must be one of {REMOVALS}, not {removal!r}')
         self.size = population
@@ -51,6 +55,7 @@ class EvolutionSearcher(Searcher):
         self.removal = removal
         self.rate = rate
         self.crossover = crossover
+        self.identity = identity
         self.population: list[Individual] = []      # oldest first
 
     def ask(self, trial: int, rng: np.random.Generator) -> Optional[Proposal]:
@@ -92,6 +97,8 @@ class EvolutionSearcher(Searcher):
             child = self.space.crossover(*parents, rng)
             if self.space.key(child) not in {self.space.key(parent) for parent in parents}:
                 return child
+        if self.identity and rng.random() < self.identity:
+            return parents[0]
         try:
             return self.space.mutate(parents[0], rng, self.rate)
         except ValueError:      # the space has no other network, or none that a mutation of this one finds

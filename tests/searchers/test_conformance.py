@@ -13,6 +13,7 @@ MAKERS = dict(
     evolution=lambda space: EvolutionSearcher(space, population=10, sample=3),
     evolution_worst=lambda space: EvolutionSearcher(space, population=10, sample=3, removal='worst', rate=0.3),
     evolution_crossover=lambda space: EvolutionSearcher(space, population=10, sample=3, crossover=0.5),
+    evolution_identity=lambda space: EvolutionSearcher(space, population=10, sample=3, identity=0.3),
     generational=lambda space: GenerationalEvolutionSearcher(space, population=6, generations=5, parents=3, mutations=2,
                                                              crossovers=2),
     ppo=lambda space: ReinforceSearcher(space, batch=7, minibatch=3, epochs=2, hidden=16),

@@ -1,8 +1,11 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from nasdet.protocol import Proposal, Result
 from nasdet.searchers import EvolutionSearcher, RandomSearcher
+from nasdet.spaces import AmoebaNetSpace
 from nasdet.spaces.base import Choice
 from tests.toys import OPS, ToySpace, planted_score
 
@@ -91,6 +94,35 @@ def test_mutation_changes_the_network_by_one_decision():
         assert sum(a != b for a, b in zip(mine, theirs, strict=True)) == 1
 
 
+def test_the_identity_breeds_the_parent_again():
+    searcher = filled([0.1, 0.2, 0.3], sample=2, identity=0.25)
+    space, same = searcher.space, 0
+    for seed in range(400):
+        proposal = child_of(searcher, 3, seed)
+        parent = searcher.population[proposal.meta['parents'][0]].genotype
+        same += space.key(proposal.genotype) == space.key(parent)
+    assert abs(same - 100) < 3.3 * np.sqrt(400 * 0.25 * 0.75)       # normal approximation, 0.999
+
+
+def test_amoebanets_mutations():
+    """Real et al., arXiv:1802.01548: 0.05 identity, 0.475 hidden state, 0.475 operation; cell, block, half uniform."""
+    space = AmoebaNetSpace()
+    searcher = EvolutionSearcher(space, population=1, sample=1, identity=0.05)
+    searcher.tell(0, searcher.ask(0, np.random.default_rng(0)), Result('ok', 0.5))
+    parent = searcher.population[0].genotype
+    names = [choice.name for choice, _ in space.walk(space.encode(parent))]
+    changes = []
+    for seed in range(1000):
+        tokens = zip(names, space.encode(child_of(searcher, 1, seed).genotype), space.encode(parent), strict=True)
+        changes.append([name for name, mine, theirs in tokens if mine != theirs])
+    assert max(map(len, changes)) == 1
+    kinds = Counter(name[0].rpartition('.')[2][:-1] if name else 'identity' for name in changes)
+    expected = dict(identity=50, state=475, op=475)
+    assert sum((kinds[kind] - count) ** 2 / count for kind, count in expected.items()) < 13.8   # chi-square, 2, 0.999
+    places = Counter(name[0] for name in changes if name)
+    assert len(places) == 40 and sum((count - 23.75) ** 2 / 23.75 for count in places.values()) < 72.1  # 39, 0.999
+
+
 def test_crossover_takes_every_decision_from_a_parent_or_mutates_a_copy():
     searcher = filled([0.1 * i for i in range(6)], sample=1, crossover=1.0)
     space, crossed = searcher.space, 0
@@ -123,6 +155,8 @@ def test_arguments_out_of_range_are_named():
         EvolutionSearcher(ToySpace(3), population=0)
     with pytest.raises(ValueError, match='removal must be one of'):
         EvolutionSearcher(ToySpace(3), removal='youngest')
+    with pytest.raises(ValueError, match='are probabilities, not 0.0 and 1.5'):
+        EvolutionSearcher(ToySpace(3), identity=1.5)
 
 
 def test_proposals_are_as_told_not_canonical():
