@@ -195,11 +195,14 @@ def check(model: Mapping) -> None:
     """Refuse a detector whose heads expect other strides than its neck gives, which would train on wrong places.
 
     Args:
-        model: A detector's model config (RetinaNet, FCOS, Faster R-CNN and their kin).
+        model: A detector's model config (RetinaNet, FCOS, Faster R-CNN and their kin); of a model without a neck, such
+            as a classifier, there is nothing to compare.
 
     Raises:
         ValueError: Says which head expects what.
     """
+    if not model.get('neck'):
+        return
     strides = neck_strides(model)
     for name in ('bbox_head', 'rpn_head'):
         for head in _listed(model.get(name)):
