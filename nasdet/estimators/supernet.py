@@ -28,7 +28,15 @@ from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Evaluation
 from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
-from nasdet.training import PathSamplingHook, ProgressHook, build_runner, recalibrated, save_weights, trained_state
+from nasdet.training import (
+    PathSamplingHook,
+    ProgressHook,
+    build_runner,
+    check_sandwich,
+    recalibrated,
+    save_weights,
+    trained_state,
+)
 from nasdet.training.checkpoints import shown_meta
 from nasdet.training.paths import build_sampler, extracted_state, searched_modules, set_path
 from nasdet.training.precision import keep_outputs_exact
@@ -79,6 +87,8 @@ class SupernetEstimator(Estimator):
             most (MiB).
         num_workers: Processes that load data for the supernet's training; 0 loads in the same process.
         sampling: How the paths that it is trained on are drawn, as PathSamplingHook takes it; None: uniformly.
+        sandwich: Train the largest, the smallest and some drawn paths in each iteration, with these arguments of
+            SandwichTrainLoop (``dict(random_children=2)``); None: one path.
     """
 
     requires = ('apply', 'supernet')
@@ -89,7 +99,7 @@ class SupernetEstimator(Estimator):
                  checkpoint: Optional[str] = None, threads: int = 1, train_threads: Optional[int] = None,
                  seed: int = 0, batch_size: int = 16, cache_features: bool = False, cache_gigabytes: float = 64,
                  features_dir: Optional[str] = None, cache_megabytes: float = 1024, num_workers: int = 0,
-                 sampling: Optional[Mapping] = None):
+                 sampling: Optional[Mapping] = None, sandwich: Optional[Mapping] = None):
         super().__init__(space, config, work_dir)
         self.epochs = epochs or source_epochs(config)
         self.images, self.recalibration_images = images, recalibration_images
@@ -97,7 +107,7 @@ class SupernetEstimator(Estimator):
         self.batch_size, self.cache_megabytes, self.num_workers = batch_size, cache_megabytes, num_workers
         self.checkpoint = Path(checkpoint) if checkpoint else self.work_dir / FOLDER / WEIGHTS
         self.trained_elsewhere = checkpoint is not None
-        self.sampling = sampling
+        self.sampling, self.sandwich = sampling, sandwich
         self.cache_features = cache_features
         self.features = FeatureCache(Path(features_dir or self.work_dir / 'features').absolute(), cache_gigabytes)
         self.scorer: Optional[SupernetScorer] = None
@@ -119,6 +129,8 @@ class SupernetEstimator(Estimator):
         check_images(self.config, 'val', self.images)
         supernet = self.space.supernet(self.config.model)       # a space refuses here what it cannot share
         build_sampler(self.sampling, self.space, supernet)
+        if self.sandwich is not None:
+            check_sandwich(self.space, supernet)
         if self.trained_elsewhere and not self.checkpoint.exists():
             raise ValueError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
                              f'search.estimator.checkpoint, or leave it out to train one')
@@ -160,9 +172,14 @@ class SupernetEstimator(Estimator):
     def _train(self) -> None:
         folder = self.checkpoint.parent
         progress = ProgressHook('supernet training')
+        paths = dict(space=self.space, seed=self.seed, sampling=self.sampling)
+        loop, hooks = None, [progress]
+        if self.sandwich is None:
+            hooks.insert(0, PathSamplingHook(**paths))
+        else:
+            loop = dict(self.sandwich, type='SandwichTrainLoop', **paths)
         runner = build_runner(self.config, self.space.supernet(self.config.model), folder, self.epochs, self.seed,
-                              self.amp, checkpoints=True, num_workers=self.num_workers,
-                              hooks=[PathSamplingHook(self.space, self.seed, self.sampling), progress])
+                              self.amp, checkpoints=True, num_workers=self.num_workers, hooks=hooks, loop=loop)
         try:
             runner.train()
         except FloatingPointError as error:

@@ -8,10 +8,12 @@ from nasdet.training.precision import CpuAmpOptimWrapper
 from nasdet.training.progress import ProgressHook
 from nasdet.training.recalibration import recalibrated
 from nasdet.training.runner import TrainingRunner, build_runner
+from nasdet.training.sandwich import SandwichTrainLoop, check_sandwich, sandwich_step
 from nasdet.training.schedule import scale_schedule
 
 __all__ = [
     'AtomicBackend', 'BinnedPaths', 'CpuAmpOptimWrapper', 'DropPathScheduleHook', 'LossCheckHook', 'PathSamplingHook',
-    'ProgressHook', 'ReseedHook', 'TrainingRunner', 'build_runner', 'extracted_state', 'latest_checkpoint',
-    'recalibrated', 'save_trained', 'save_weights', 'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
+    'ProgressHook', 'ReseedHook', 'SandwichTrainLoop', 'TrainingRunner', 'build_runner', 'check_sandwich',
+    'extracted_state', 'latest_checkpoint', 'recalibrated', 'sandwich_step', 'save_trained', 'save_weights',
+    'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
 ]

@@ -57,7 +57,7 @@ class TrainingRunner(Runner):
 def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epochs: Optional[int] = None, seed: int = 0,
                  amp: bool = False, checkpoints: bool = False, launcher: str = 'none',
                  find_unused_parameters: bool = False, num_workers: Optional[int] = 0,
-                 hooks: Iterable[Hook] = ()) -> TrainingRunner:
+                 hooks: Iterable[Hook] = (), loop: Optional[Mapping] = None) -> TrainingRunner:
     """Build the Runner of one training; ``runner.train()`` trains, ``runner.val_loop.run()`` then evaluates.
 
     Args:
@@ -72,6 +72,7 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
         find_unused_parameters: For supernets under torchrun: each iteration uses some of the parameters.
         num_workers: Of each data loader; 0 loads in this process, None leaves the config's.
         hooks: Besides those of the config.
+        loop: Config of the training loop, without its epochs; None: mmengine's EpochBasedTrainLoop.
 
     Returns:
         The Runner.
@@ -80,7 +81,7 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
         SearchError: There is a checkpoint, and the installed mmengine cannot read it on the installed torch.
         ValueError: The config counts its training in iterations.
     """
-    cfg = runner_config(config, model, folder, epochs, seed, amp, num_workers)
+    cfg = runner_config(config, model, folder, epochs, seed, amp, num_workers, loop)
     cfg.launcher = launcher
     if launcher != 'none':
         cfg.model_wrapper_cfg = _distribute(find_unused_parameters)
@@ -108,7 +109,7 @@ def _resume(cfg: Config, checkpoint: Path) -> None:
 
 
 def runner_config(config: Config, model: Mapping, folder: Union[str, Path], epochs: Optional[int], seed: int,
-                  amp: bool, num_workers: Optional[int]) -> Config:
+                  amp: bool, num_workers: Optional[int], loop: Optional[Mapping] = None) -> Config:
     """Return the Runner config of one training on one device, without checkpoints."""
     source = source_epochs(config)
     epochs = source if epochs is None else epochs
@@ -116,7 +117,7 @@ def runner_config(config: Config, model: Mapping, folder: Union[str, Path], epoc
         model=ConfigDict(copy.deepcopy(model)), work_dir=str(folder), schedule_epochs=source,
         experiment_name=f'{Path(folder).name}-{os.getpid()}-{next(_numbers)}',
         default_scope=config.get('default_scope', 'mmdet'), randomness=dict(seed=seed), env_cfg=dict(),
-        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_begin=epochs + 1),
+        train_cfg={'type': 'EpochBasedTrainLoop', **(loop or {}), 'max_epochs': epochs, 'val_begin': epochs + 1},
         val_cfg=dict(type='ValLoop', fp16=amp),
         default_hooks=dict(checkpoint=None), visualizer=dict(type='Visualizer', vis_backends=[])),
         format_python_code=False)       # a Runner prints its whole config; to format that takes longer than to start

@@ -45,7 +45,7 @@ class ImageClassifier(BaseModel):
         if not own_head and (num_classes, in_channels, dropout) != (None, None, 0.0):
             raise ValueError(f'num_classes={num_classes}, in_channels={in_channels}, dropout={dropout}: give both '
                              f'num_classes and in_channels, or, where the backbone has a head, none of the three')
-        preprocessor = dict(type='ImgDataPreprocessor', **(data_preprocessor or {}))
+        preprocessor = {'type': 'ImgDataPreprocessor', **(data_preprocessor or {})}
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg or (FC_INIT if own_head else None))
         self.backbone = MODELS.build(backbone)
         self.dropout = nn.Dropout(dropout)
@@ -99,12 +99,13 @@ class ImageClassifier(BaseModel):
         """
         logits = self.logits(inputs)
         if isinstance(logits, Tensor):
-            return dict(loss=self._cross_entropy(logits, data_samples))
+            return dict(loss=self.classification_loss(logits, data_samples))
         logits, auxiliary = logits
-        return dict(loss_class=self._cross_entropy(logits, data_samples),
-                    loss_auxiliary=self.auxiliary_weight * self._cross_entropy(auxiliary, data_samples))
+        return dict(loss_class=self.classification_loss(logits, data_samples),
+                    loss_auxiliary=self.auxiliary_weight * self.classification_loss(auxiliary, data_samples))
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean cross entropy of logits (N, K) with smoothed labels (N,), a scalar."""
         return F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
 
     def predict(self, inputs: Tensor) -> list[LabelData]:
