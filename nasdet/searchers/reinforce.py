@@ -6,7 +6,6 @@ CVPR 2018, arXiv:1707.07012, appendix A (PPO); Schulman, Wolski, Dhariwal, Radfo
 Optimization Algorithms", arXiv:1707.06347, equation 7.
 """
 
-import base64
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -17,6 +16,7 @@ from nasdet.protocol import Proposal, Result
 from nasdet.registry import SEARCHERS
 from nasdet.searchers.base import Searcher
 from nasdet.searchers.controller import Controller, one_thread
+from nasdet.searchers.tensors import from_text, to_text
 from nasdet.spaces.base import Space
 
 UPDATES = ('ppo', 'reinforce')
@@ -104,8 +104,8 @@ class ReinforceSearcher(Searcher):
         moments = {name: self.optimizer.state[parameter] for name, parameter in named.items()
                    if parameter in self.optimizer.state}
         return dict(
-            parameters={name: _to_text(parameter) for name, parameter in named.items()},
-            adam={name: {key: _to_text(value) for key, value in state.items()} for name, state in moments.items()},
+            parameters={name: to_text(parameter) for name, parameter in named.items()},
+            adam={name: {key: to_text(value) for key, value in state.items()} for name, state in moments.items()},
             average=self.average, updates=self.updates, waiting=[list(sample) for sample in self.waiting])
 
     def load_state_dict(self, state: dict) -> None:
@@ -113,10 +113,10 @@ class ReinforceSearcher(Searcher):
         named = dict(self.controller.named_parameters())
         with torch.no_grad():
             for name, parameter in named.items():
-                parameter.copy_(_from_text(state['parameters'][name]).view_as(parameter))
+                parameter.copy_(from_text(state['parameters'][name]).view_as(parameter))
         self.optimizer.state.clear()
         for name, texts in state['adam'].items():
-            moments = {key: _from_text(text) for key, text in texts.items()}
+            moments = {key: from_text(text) for key, text in texts.items()}
             self.optimizer.state[named[name]] = {key: value.squeeze() if key == 'step' else value.view_as(named[name])
                                                  for key, value in moments.items()}
         self.average = state['average']
@@ -158,11 +158,3 @@ class ReinforceSearcher(Searcher):
         before = result.reward if self.average is None else self.average
         self.average = self.decay * before + (1 - self.decay) * result.reward
         return result.reward - before
-
-
-def _to_text(tensor: Tensor) -> str:
-    return base64.b64encode(tensor.detach().numpy().astype('<f4').tobytes()).decode()
-
-
-def _from_text(text: str) -> Tensor:
-    return torch.from_numpy(np.frombuffer(base64.b64decode(text), '<f4').astype(np.float32))

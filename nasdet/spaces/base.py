@@ -55,6 +55,8 @@ class Space(ABC):
     - ``graph(genotype) -> Graph``: for drawing;
     - ``size() -> int``: the number of genotypes, the space's own count;
     - ``check_model(model) -> None``: ValueError where the space does not fit the model config;
+    - ``extensions(genotype) -> Iterator[Genotype]``: the canonical genotypes that are one step larger, each once; of
+      None the smallest ones; needed to search from small to large;
     - ``block_modules(scope) -> dict[str, str]``: the decisions that the cost of a part of the detector (``'backbone'``,
       ``'neck'`` or ``'model'``) is a sum over, each with the dotted name, in an applied detector, of the module that it
       chooses. They are in every genotype and always free, and what a module costs depends on its own decision alone;
