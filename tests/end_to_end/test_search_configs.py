@@ -1,7 +1,9 @@
-"""Every search config of the repository, run in the same way: kill, resume, control, export, stock train and test.
+"""Every search config of the repository, run in the same way: kill, resume, control, export, train and test.
 
-A config that does not name the built-in data is run through the file of the same name in the folder ``small`` beside
-it, which is based on it and names the built-in data and few iterations.
+A detector is trained and tested by MMDetection's own tools, a classifier by `nasdet train` and `nasdet test`.
+
+A config that needs what a test does not have, such as other data than the built-in or trained weights, is run through
+the file of the same name in the folder ``small`` beside it, which is based on it and does without.
 """
 
 import json
@@ -18,28 +20,40 @@ from mmengine.config import Config
 from mmengine.fileio import load
 
 from nasdet.config import load_config
+from nasdet.datasets import classification_task, detection_task
+from nasdet.datasets.tasks import task_of
 from nasdet.history import EVALUATED, History
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(mmdet.__file__).parent / '.mim' / 'tools'
 LEFT_BEHIND = {'config.py', 'history.sqlite', 'search.log', 'trials', 'best', 'control', 'report.html'}
-TINY = ['search.data.train=24', 'search.data.val=8', 'search.data.test=8', 'search.budget.trials=3',
-        'search.estimator.epochs=1', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=8']
+TINY = ['search.budget.trials=3', 'search.estimator.epochs=1', 'train_cfg.max_epochs=1',
+        'train_dataloader.batch_size=8']
+TINY_DATA = {detection_task: dict(train=24, val=8, test=8),
+             classification_task: dict(train_size=40, val_size=20, test_size=20)}
+BUILT_IN = ('digits', 'HandwrittenDigits')
 
 
 def search_configs() -> list:
-    """Return the runnable search configs; the first of each folder is not slow."""
+    """Return the runnable search configs; of each folder one is not slow, on the built-in data where there is one."""
+    configs = {path: load_config(str(path)) for path in (ROOT / 'configs').rglob('*.py')
+               if not {'small', '_base_'} & set(path.parts)}
+    searches = {path: config.search for path, config in configs.items() if 'search' in config}
+    elsewhere = {path: search.get('data', {}).get('type') not in BUILT_IN for path, search in searches.items()}
     found, folders = [], set()
-    for path in sorted((ROOT / 'configs').rglob('*.py')):
-        if 'small' in path.parts or '_base_' in path.parts or 'search' not in load_config(str(path)):
-            continue
-        runnable = path
-        if load_config(str(path)).search.get('data', {}).get('type') != 'digits':
-            runnable = path.parent / 'small' / path.name
+    for path in sorted(searches, key=lambda path: (path.parent, elsewhere[path], path)):
+        small = path.parent / 'small' / path.name
+        runnable = small if elsewhere[path] or small.exists() else path
         marks = [pytest.mark.slow] if path.parent in folders else []
         folders.add(path.parent)
         found.append(pytest.param(runnable, id=str(runnable.relative_to(ROOT / 'configs')), marks=marks))
     return found
+
+
+def tiny(config: Path) -> list[str]:
+    """Return the options that make a search config end within a minute."""
+    sizes = TINY_DATA[task_of(load_config(str(config)))]
+    return [*TINY, *(f'search.data.{name}={size}' for name, size in sizes.items())]
 
 
 def environment(**changes) -> dict:
@@ -98,7 +112,7 @@ def stock_test(config: Path, checkpoint: Path, folder: Path, **changes) -> list:
 @pytest.mark.parametrize('config', search_configs())
 def test_config_from_search_to_stock_tools(config, tmp_path):
     work_dir = tmp_path / 'search'
-    command = ['-m', 'nasdet', 'search', config, '--work-dir', work_dir, '--control', '--cfg-options', *TINY]
+    command = ['-m', 'nasdet', 'search', config, '--work-dir', work_dir, '--control', '--cfg-options', *tiny(config)]
     kill_during_trials(command, work_dir)
     before = rows(work_dir)
     call(*command)
@@ -111,8 +125,26 @@ def test_config_from_search_to_stock_tools(config, tmp_path):
     assert not (work_dir / 'control' / 'supernet').exists()
     assert {path.name for path in (work_dir / 'best').iterdir()} == {'genotype.json', 'config.py', 'weights.pth'}
 
-    best = work_dir / 'best'
-    train = tmp_path / 'train'
+    if task_of(load_config(str(config))) is classification_task:
+        check_classifier(work_dir / 'best', tmp_path)
+    else:
+        check_detector(work_dir, tmp_path)
+
+
+def check_classifier(best: Path, folder: Path) -> None:
+    """Test the weights that the search left, train the network anew, and test that."""
+    train = folder / 'train'
+    call('-m', 'nasdet', 'train', best / 'config.py', '--work-dir', train)
+    for name, checkpoint in (('inherited', best / 'weights.pth'), ('anew', train / 'epoch_1.pth')):
+        said = call('-m', 'nasdet', 'test', best / 'config.py', checkpoint, '--work-dir', folder / name)
+        assert 'missing keys' not in said and 'unexpected key' not in said
+        figures = load(max((folder / name).glob('*/*.json')))
+        assert 0 <= figures['accuracy/top1'] <= 1
+
+
+def check_detector(work_dir: Path, tmp_path: Path) -> None:
+    """Train and test with stock tools, and test a standalone export where nasdet cannot be imported."""
+    best, train = work_dir / 'best', tmp_path / 'train'
     call(TOOLS / 'train.py', best / 'config.py', '--work-dir', train)
     stock_test(best / 'config.py', train / 'epoch_1.pth', tmp_path / 'test')
 
