@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader
 
 from nasdet.datasets.config import metric_names
 from nasdet.datasets.dataloaders import innermost
@@ -75,7 +76,7 @@ class SupernetEstimator(Estimator):
         recalibration_images: Images for the batch norm statistics, spread evenly over search-train; one fewer where the
             last batch would hold a single one.
         amp: Mixed precision, in training and evaluation.
-        checkpoint: Weights of a supernet trained before, instead of training one.
+        checkpoint: Weights of a supernet trained before, also by ``nasdet train``, instead of training one.
         threads: CPU threads of a worker that scores.
         train_threads: CPU threads of the supernet's training; None: all cores.
         seed: Of the supernet's training; in a search, the search's where the config does not say.
@@ -196,7 +197,7 @@ class SupernetEstimator(Estimator):
     def setup(self) -> None:
         """Load the supernet, and the images or their features."""
         self.scorer = self._build_scorer()
-        weights = torch.load(self.checkpoint, map_location='cpu', weights_only=True)
+        weights = CheckpointLoader.load_checkpoint(str(self.checkpoint), map_location='cpu', logger='silent')
         self.scorer.model.load_state_dict(weights.get('state_dict', weights), strict=True)
         self.evaluator = Evaluator(self.config.val_evaluator)
         self._loaded: dict[tuple, Iterable[dict]] = {}

@@ -1,0 +1,9 @@
+# Steps 2 and 3 on built-in data: RetinaNet on the small supernet of supernet_digits_pretrain.py, then evolution.
+_base_ = [
+    '../_base_/models/retinanet_r18_small.py',
+    '../_base_/spaces/choice_blocks_small.py',
+    '../_base_/datasets/coco_small.py',
+    '../_base_/schedules/adamw_cosine.py',
+    '../_base_/searches/detnas_small.py',
+]
+search = dict(space=dict(**_base_.space, backbone=dict(init_cfg=_base_.pretrained)))

@@ -1,0 +1,28 @@
+# The search on COCO on the built-in data with few pictures, without step 1, as the tests run it.
+_base_ = ['../retinanet_300m_coco_evolution.py']
+size = (128, 128)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=size, keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=size, keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+# Narrow, so that a CPU takes seconds.
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=128),
+    neck=dict(out_channels=32),
+    bbox_head=dict(in_channels=32, feat_channels=32, stacked_convs=1))
+search = dict(
+    data=dict(_delete_=True, type='digits', train=24, val=8, test=8, size=128, seed=0),
+    space=dict(backbone=dict(init_cfg=None)),
+    estimator=dict(num_workers=0))
