@@ -68,7 +68,8 @@ def published(space, genotype: Genotype, member: Genotype, model: ConfigDict) ->
         if isinstance(part, dict) and 'genotype' in part:
             part['genotype'] = genotype.plain()
     backbone = applied.get('backbone') or {}
-    if 'genotype' in backbone and not backbone.get('head'):     # its maps may have other channels than the member's
+    has_head = backbone.get('head') or backbone.get('num_classes') is not None
+    if 'genotype' in backbone and not has_head:     # its maps may have other channels than the member's
         applied = channels_to_neck(applied, backbone_channels(backbone))
     return applied
 

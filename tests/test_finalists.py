@@ -13,7 +13,7 @@ from nasdet.genotype import Genotype
 from nasdet.history import History, Trial
 from nasdet.protocol import Proposal, Result
 from nasdet.record import read_record
-from nasdet.spaces import ChoiceBlockSpace
+from nasdet.spaces import ChoiceBlockSpace, NASNetSpace
 from tests.toys import ToySpace
 
 
@@ -83,3 +83,11 @@ def test_a_baseline_that_is_unknown_or_of_another_space_is_refused(tmp_path):
         choose(config, NeckSpace(), record, 1, ['no_fusoin'])
     with pytest.raises(SearchError, match='of MergingCellSpace does not fit a search of NeckSpace'):
         choose(config, NeckSpace(), record, 1, ['fpn'])
+
+
+def test_a_published_network_with_a_head_of_its_own_takes_the_place_of_a_member():
+    skeleton = dict(type='CellNetwork', genotype='nasnet_a_4_1056', num_cells=(1, 1, 1), width=8, num_classes=5)
+    model = ConfigDict(type='ImageClassifier', backbone=skeleton)
+    space, genotype = NASNetSpace(), zoo.load('nasnet_a_4_1056')
+    found = published(space, genotype, space.sample(np.random.default_rng(0)), model)
+    assert found == {**model, 'backbone': dict(skeleton, genotype=genotype.plain())}
