@@ -12,6 +12,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 
 from nasdet import zoo
+from nasdet.config import load_config
+from nasdet.costs.complexity import count
 from nasdet.genotype import Genotype
 from nasdet.models.layers.cells import OPERATIONS
 from nasdet.models.meta import build_on_meta, output_shapes
@@ -164,6 +166,15 @@ def test_applied_to_the_published_skeleton_it_is_the_published_network(name):
     model = ConfigDict(type='ImageClassifier', backbone=dict(entry['network'], genotype='darts_v1_cifar'))
     applied = space_of(genotype).apply(genotype, model)
     assert applied.backbone == dict(entry['network'], genotype=genotype.plain())
+
+
+@pytest.mark.parametrize('config, params, macs', [
+    ('nasnet/nasnet_cifar10_ppo.py', 757_906, 136_390_272), ('pnas/pnas_cifar10_progressive.py', 559_090, 112_046_784),
+    ('amoebanet/amoebanet_cifar10_evolution.py', 843_322, 139_349_760)])
+def test_the_proxies_of_the_papers_searches(config, params, macs, repo_root):
+    """Figures of the published cells in the small skeletons that the searches train."""
+    backbone = load_config(str(repo_root / 'configs' / config)).model.backbone
+    assert count(build_on_meta(backbone), (3, 32, 32)) == dict(params=params, macs=macs)
 
 
 # ---- the bridge to MMDetection
