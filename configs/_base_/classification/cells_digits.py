@@ -1,4 +1,4 @@
-# What the searches of cells share on the built-in digits: 8 px (as they are), three stages of one cell, short trainings.
+# What the searches of cells share on the built-in digits: 8 px as they are, one cell a stage, short trainings.
 _base_ = ['digits.py', 'runtime.py']
 crop = [dict(type='RandomCrop', size=8, padding=1)]
 train_dataloader = dict(num_workers=0, dataset=dict(size=8, transforms=crop))
