@@ -1,0 +1,6 @@
+# The same search on the built-in digits with a small network, as the tests run it.
+_base_ = ['../amoebanet_cifar10_evolution.py']
+model = dict(backbone=dict(num_cells=(1, 1, 1), width=4))
+search = dict(
+    data=dict(type='HandwrittenDigits', size=32, val_size=297, test_size=300, seed=0),
+    estimator=dict(num_workers=0))
