@@ -264,7 +264,7 @@ class CellSpace(Space):
     # ---- for drawing
 
     def graph(self, genotype: Genotype) -> Graph:
-        """Return the cells below each other, each from its inputs to its output; edges are operations."""
+        """Return the cells below each other, each from its inputs to its output."""
         graph, row = Graph(), 0
         for cell in reversed(self.cells):       # row 0 is the lowest
             drawn, height = draw_cell(cell, genotype.value[cell], row)

@@ -218,16 +218,22 @@ def test_a_classifiers_own_linear_layer_reads_the_last_map():
     space.check_model(model)
 
 
-@pytest.mark.parametrize('space', [NASNetSpace(), PNASSpace()], ids=lambda space: space.name)
-def test_graph_has_every_operation(space):
-    genotype = draw(space)
-    graph = space.graph(genotype)
-    words = [word for _, _, label in graph.edges for word in label.split(' + ') if word]
-    value = genotype.plain()
-    assert sorted(words) == sorted(op for cell in space.cells for block in value[cell]['blocks'] for op in block[1:4:2])
-    outputs = {(a, b) for a, b, label in graph.edges if not label}
-    assert outputs == {(f'{cell}.{state}', f'{cell}.output') for cell in space.cells
-                       for state in value[cell]['concat']}
+def test_graph_shows_states_operations_and_output():
+    normal = dict(blocks=[[0, 'sep3', 1, 'id'], [2, 'max3', 2, 'avg3', 'concat']], concat=[1, 3])
+    reduce = dict(blocks=[[0, 'id', 0, 'id'], [1, 'id', 2, 'sep5']], concat=[3])
+    genotype = changed(zoo.load('nasnet_a_4_1056'), normal=normal, reduce=reduce)
+    graph = NASNetSpace(2, concat='free').graph(genotype)
+    assert {node['id']: node['label'] for node in graph.nodes if node['kind'] == 'block'} == {
+        'normal.2': '2: sep3(0) + id(1)', 'normal.3': '3: max3(2) | avg3(2)', 'reduce.2': '2: id(0) + id(0)',
+        'reduce.3': '3: id(1) + sep5(2)'}
+    assert {(a, b) for a, b, _ in graph.edges} == {
+        ('normal.0', 'normal.2'), ('normal.1', 'normal.2'), ('normal.2', 'normal.3'), ('normal.1', 'normal.output'),
+        ('normal.3', 'normal.output'), ('reduce.0', 'reduce.2'), ('reduce.1', 'reduce.3'), ('reduce.2', 'reduce.3'),
+        ('reduce.3', 'reduce.output')}
+    places = [(node['column'], node['row']) for node in graph.nodes]
+    assert len(set(places)) == len(places)
+    assert min(node['row'] for node in graph.nodes if node['id'].startswith('normal')) > max(
+        node['row'] for node in graph.nodes if node['id'].startswith('reduce'))
 
 
 # ---- what is refused
