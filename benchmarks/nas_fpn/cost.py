@@ -18,7 +18,8 @@ from typing import Callable
 import numpy as np
 import torch
 
-from benchmarks.nas_fpn.common import PROXY, SUPERNET, build_estimator, draw, open_config
+from benchmarks.common import build_estimator, draw, open_config
+from benchmarks.nas_fpn.common import PROXY, SUPERNET
 from nasdet.cli import CfgOptions
 from nasdet.protocol import Budget
 

@@ -1,38 +1,19 @@
 """Necks at equal cost: each gets the width at which neck and head take as many multiply-adds as a reference does."""
 
-from bisect import bisect_left
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Mapping
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
+from benchmarks.equal_cost import Finalist, match
 from nasdet.costs.complexity import count
 from nasdet.finalists import Candidate, published
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.registry import SPACES, build
 
-TOLERANCE = 0.02
 WIDEST = 8          # times the reference's width
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A neck in its detector.
-
-    Args:
-        candidate: To confirm.
-        width: Channels of the neck.
-        macs: Multiply-adds of neck and head for one image of the config's size.
-        params: Parameters of the whole detector.
-    """
-
-    candidate: Candidate
-    width: int
-    macs: int
-    params: int
 
 
 def finalists(config: Config, genotypes: Mapping[str, Genotype], reference: Genotype) -> list[Finalist]:
@@ -48,17 +29,8 @@ def finalists(config: Config, genotypes: Mapping[str, Genotype], reference: Geno
     """
     width = config.search.space.neck.out_channels
     target = at_width(config, 'reference', reference, width).macs
-    return [match(config, name, genotype, target, WIDEST * width) for name, genotype in genotypes.items()]
-
-
-def match(config: Config, name: str, genotype: Genotype, target: int, widest: int) -> Finalist:
-    """Return a neck at the width whose multiply-adds are nearest to ``target``; they grow with the width."""
-    at = cache(partial(at_width, config, name, genotype))
-    first = 1 + bisect_left(range(1, widest), target, key=lambda width: at(width).macs)
-    best = min((at(width) for width in (max(first - 1, 1), first)), key=lambda one: abs(one.macs - target))
-    if abs(best.macs - target) > TOLERANCE * target:
-        raise ValueError(f'{name} comes no nearer to {target} multiply-adds than {best.macs}, at {best.width} channels')
-    return best
+    return [match(partial(at_width, config, name, genotype), target, WIDEST * width)
+            for name, genotype in genotypes.items()]
 
 
 def at_width(config: Config, name: str, genotype: Genotype, width: int) -> Finalist:

@@ -3,22 +3,25 @@
 import argparse
 import itertools
 import math
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 
-from benchmarks.nas_fpn import cost, equal_macs, search_quality
-from benchmarks.nas_fpn.common import SUPERNET, append_row, draw, groups, open_config, read_rows, recipe_of
-from benchmarks.nas_fpn.correlation import correlate, partial_tau, tau
-from benchmarks.nas_fpn.rank_correlation import ALONE, Table, columns, mean_of, show
+from benchmarks import equal_cost, search_quality
+from benchmarks.common import append_row, draw, groups, open_config, read_rows, recipe_of
+from benchmarks.correlation import correlate, partial_tau, tau
+from benchmarks.nas_fpn import cost, equal_macs
+from benchmarks.nas_fpn.common import SUPERNET
+from benchmarks.nas_fpn.search_quality import BASELINES, STUDY
+from benchmarks.rank_correlation import ALONE, Table, columns, mean_of, show
 from nasdet import zoo
 from nasdet.genotype import Genotype
 from nasdet.registry import SPACES, build
+from tests.benchmarks.helpers import run
 
+SEARCHERS = ('ppo', 'evolution', 'random')
 FEW = {'search.data.train': 4, 'search.data.val': 2, 'search.data.test': 2, 'search.data.size': 64}
 
 
@@ -84,11 +87,12 @@ def test_seeds_are_averaged_where_all_are_there():
 @pytest.mark.parametrize('ppo, words', [
     ([0.41, 0.42, 0.40], 'for 1 of 3 searches, not corrected for the number of tests: the best of ppo is better (+0'),
     ([0.21, 0.22, 0.20], 'the best of ppo is worse (-0.1000'),
-    ([0.30, 0.33, 0.29], 'There is no evidence that a neck found by a search is better or worse than fpn'),
+    ([0.30, 0.33, 0.29], 'There is no evidence that what a search found is better or worse than fpn'),
 ])
 def test_the_verdict_claims_no_more_than_the_test(ppo, words):
     figures = dict(fpn=[0.30, 0.32, 0.31], ppo=ppo, evolution=[0.30, 0.33, 0.29], random=[0.31, 0.30, 0.33])
-    assert words in search_quality.verdict({name: dict(enumerate(of)) for name, of in figures.items()}, 'fpn')
+    by_seed = {name: dict(enumerate(of)) for name, of in figures.items()}
+    assert words in search_quality.verdict(by_seed, 'fpn', SEARCHERS)
 
 
 def test_cost_targets_are_ratios():
@@ -120,7 +124,7 @@ def test_all_necks_cost_what_the_published_cell_costs(config, space):
 
 def test_a_neck_that_cannot_be_as_cheap_is_refused(config):
     with pytest.raises(ValueError, match='fpn comes no nearer to 1000 multiply-adds than'):
-        equal_macs.match(config, 'fpn', zoo.load('fpn'), 1000, 4)
+        equal_cost.match(partial(equal_macs.at_width, config, 'fpn', zoo.load('fpn')), 1000, 4)
 
 
 # ---- tables that grow
@@ -191,7 +195,7 @@ def measured(config, tmp_path, monkeypatch):
             return [dict(architecture=candidates[0].name, key=candidates[0].key, figure='0.25')]
 
     def nearly(config, genotypes, reference):       # the widths have a test of their own, and take seconds
-        return [equal_macs.Finalist(equal_macs.Candidate(name, genotype.digest(), equal_macs.with_neck(
+        return [equal_cost.Finalist(equal_cost.Candidate(name, genotype.digest(), equal_macs.with_neck(
             config, genotype, 32)), 32, 1, 1) for name, genotype in genotypes.items()]
 
     monkeypatch.setattr(search_quality, 'Confirmation', Confirmation)
@@ -201,7 +205,7 @@ def measured(config, tmp_path, monkeypatch):
 
     def measure(seed, recipe='r'):
         asked.clear()
-        planted = Planted(args, recipe, seed)
+        planted = Planted(STUDY, args, recipe, seed)
         planted.confirm(planted.search())
         return list(asked)
 
@@ -211,7 +215,7 @@ def measured(config, tmp_path, monkeypatch):
 def test_search_quality_measures_nothing_twice(measured, capsys):
     first = measured.measure(4)
     assert first[:3] == [('ppo', 'ReinforceSearcher'), ('evolution', 'EvolutionSearcher'), ('random', 'RandomSearcher')]
-    assert first[3:] == [(name, [4]) for name in search_quality.BASELINES + search_quality.SEARCHERS]
+    assert first[3:] == [(name, [4]) for name in BASELINES + SEARCHERS]
     assert measured.measure(4) == []
     assert len(measured.measure(5)) == len(measured.measure(4, 'other')) == 10
     tests = read_rows(measured.results / search_quality.TEST)
@@ -220,8 +224,8 @@ def test_search_quality_measures_nothing_twice(measured, capsys):
     rewards = read_rows(measured.results / search_quality.REWARDS)
     best = {row['searcher']: Genotype.from_json(row['genotype']).digest() for row in rewards[:3]}
     assert {row['neck']: row['key'] for row in tests[4:7]} == best
-    search_quality.show(measured.results)
-    assert 'There is no evidence that a neck found by a search' in capsys.readouterr().out
+    search_quality.show(STUDY, measured.results)
+    assert 'There is no evidence that what a search found' in capsys.readouterr().out
 
 
 # ---- for real
@@ -231,15 +235,9 @@ TINY = ('search.data.train=16', 'search.data.val=8', 'search.data.test=8', 'sear
         'search.estimator.epochs=1')
 
 
-def run(repo_root, name, *arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, '-m', f'benchmarks.nas_fpn.{name}', *map(str, arguments)]
-    return subprocess.run(command, cwd=repo_root, env={**os.environ, 'PYTHONPATH': str(repo_root)}, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
-
-
 @pytest.mark.slow
 def test_cost_for_real(repo_root):
-    done = run(repo_root, 'cost', '--candidates', 2, '--trainings', 1, '--cfg-options', *TINY)
+    done = run(repo_root, 'nas_fpn.cost', '--candidates', 2, '--trainings', 1, '--cfg-options', *TINY)
     assert 'proxy training / candidate: ' in done.stdout, done.stdout       # the targets are for the real recipe
 
 
@@ -247,21 +245,21 @@ def test_cost_for_real(repo_root):
 def test_rank_correlation_for_real(repo_root, tmp_path):
     places = ['--results', tmp_path / 'rank.csv', '--work-dir', tmp_path, '--genotypes', 3, '--cfg-options', *TINY]
     for arguments in ((), ('--supernet', 'plain')):
-        done = run(repo_root, 'rank_correlation', *arguments, *places)
+        done = run(repo_root, 'nas_fpn.rank_correlation', *arguments, *places)
         assert done.returncode == 0, done.stdout
     rows = read_rows(tmp_path / 'rank.csv')
     assert [row['name'] for row in rows] == [ALONE] * 6 + ['plain'] * 3
     assert len({row['proxy'] for row in rows}) == 1 and len({row['key'] for row in rows}) == 3
-    done = run(repo_root, 'rank_correlation', '--show', '--picture', *places)
+    done = run(repo_root, 'nas_fpn.rank_correlation', '--show', '--picture', *places)
     assert 'seed to seed, the ceiling' in done.stdout and (tmp_path / 'rank.png').exists()
 
 
 @pytest.mark.slow
 def test_search_quality_for_real(repo_root, tmp_path):
-    done = run(repo_root, 'search_quality', '--seeds', 3, '--trials', 2, '--results', tmp_path, '--work-dir',
+    done = run(repo_root, 'nas_fpn.search_quality', '--seeds', 3, '--trials', 2, '--results', tmp_path, '--work-dir',
                tmp_path / 'work', '--cfg-options', *TINY, 'train_cfg.max_epochs=1')
     assert done.returncode == 0, done.stdout
     assert [row['trials'] for row in read_rows(tmp_path / search_quality.REWARDS)] == ['2', '2', '2']
     tests = read_rows(tmp_path / search_quality.TEST)
-    assert [row['neck'] for row in tests] == [*search_quality.BASELINES, *search_quality.SEARCHERS]
+    assert [row['neck'] for row in tests] == [*BASELINES, *SEARCHERS]
     assert all(0.0 <= float(row['mAP']) <= 1.0 for row in tests)

@@ -1,0 +1,104 @@
+"""What the benchmarks share: configs, prepared as a search prepares them, and tables that grow."""
+
+import csv
+import fcntl
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+import numpy as np
+from mmengine.config import Config
+
+from nasdet.config import load_config
+from nasdet.datasets import prepare
+from nasdet.estimators.base import Estimator
+from nasdet.estimators.fingerprint import digest, hash_config
+from nasdet.genotype import Genotype
+from nasdet.registry import ESTIMATORS, SPACES, build
+from nasdet.spaces.base import Space
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+WORK_DIR = Path('work_dirs') / 'benchmarks'
+
+
+def open_config(path: Path, folder: Path, options: Optional[Mapping[str, Any]] = None) -> Config:
+    """Return a search config prepared as a search prepares it, and leave it as ``FOLDER/config.py``.
+
+    Args:
+        path: Of the config.
+        folder: The splits go to its ``data/``.
+        options: Settings to override, as of ``--cfg-options``.
+    """
+    config = prepare(load_config(str(path), options), folder)
+    written, text = folder / 'config.py', config.pretty_text
+    if not written.exists() or written.read_text() != text:     # a worker may be reading it
+        written.write_text(text)
+    return config
+
+
+def build_estimator(config: Config, work_dir: Path) -> tuple[Space, Estimator]:
+    """Return the space and the estimator of a prepared config."""
+    network = Config({name: part for name, part in config.items() if name != 'search'})
+    space = build(SPACES, config.search.space)
+    return space, build(ESTIMATORS, config.search.estimator, space=space, config=network, work_dir=work_dir)
+
+
+def recipe_of(config: Config) -> str:
+    """Return a short hash of what a genotype's score depends on in a prepared config, the supernet's seed apart."""
+    search = config.search.to_dict()
+    search['estimator'].pop('seed', None)
+    return digest(hash_config(config, recipe=True), search['space'], search['estimator'])
+
+
+def open_recipe(path: Path, folder: Path, options: Mapping[str, Any]) -> tuple[Config, str]:
+    """Return a config on the built-in data, prepared in ``FOLDER/RECIPE``, and its recipe.
+
+    So what runs with one recipe never reads what a later edit of the config has written.
+
+    Args:
+        path: Of the config.
+        folder: Of all recipes; the pictures are there once.
+        options: Settings to override.
+    """
+    options = {'search.data.root': str(folder.absolute()), **options}
+    recipe = recipe_of(open_config(path, folder / 'prepared', options))
+    return open_config(path, folder / recipe, options), recipe
+
+
+def draw(space: Space, index: int) -> Genotype:
+    """Return one of the benchmarks' genotypes, every decision drawn uniformly; number ``index`` is always the same."""
+    return space.sample(np.random.default_rng((0, index)))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; none where it does not exist."""
+    if not path.exists():
+        return []
+    with open(path, newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a row to a table, also while other processes do.
+
+    Raises:
+        ValueError: The table has other columns.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'a+', newline='') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        columns = next(csv.reader(file), [])
+        writer = csv.DictWriter(file, list(row), lineterminator='\n')
+        if not columns:
+            writer.writeheader()
+        elif columns != list(row):
+            raise ValueError(f'{path} has the columns {columns}, the new row {list(row)}: move that file away')
+        writer.writerow(row)
+
+
+def groups(rows: list[dict[str, str]], *columns: str) -> dict[tuple[str, ...], list[dict[str, str]]]:
+    """Return rows by the values of some columns, in the order in which these first appear."""
+    found: dict[tuple[str, ...], list] = {}
+    for row in rows:
+        found.setdefault(tuple(row[column] for column in columns), []).append(row)
+    return found
