@@ -39,3 +39,4 @@ custom_hooks = [
     dict(type='PathSamplingHook', space=dict(type='ChoiceBlockSpace', preset='300m')),
     dict(type='ReseedHook'),
 ]
+randomness = dict(seed=0)
