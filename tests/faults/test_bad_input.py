@@ -115,7 +115,8 @@ def test_a_supernet_that_is_not_there(search):
 
 
 def test_more_images_than_there_are(search):
-    assert '9 images asked for, but the split of val_dataloader' in search('search.estimator.images=9')
+    error = search('search.estimator.images=9')
+    assert '9 images asked for, but the split of' in error and 'val.json has 3' in error
 
 
 # ---- a space that does not fit the detector
