@@ -72,7 +72,10 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--trial', type=int, help='number of the trial; default: the best one')
     which.add_argument('--genotype', help='JSON file of a genotype of the same space')
-    parser.add_argument('--out', help='folder to write, new, empty or an earlier export; default: WORK_DIR/export/NAME')
+    which.add_argument('--top-k', type=int, metavar='K',
+                       help='only list the genotypes of the K best architectures, for a search by ListSearcher')
+    parser.add_argument('--out', help='folder to write, new, empty or an earlier export; default: WORK_DIR/export/NAME.'
+                                      ' With --top-k a file, a genotype a line; default: WORK_DIR/export/best-K.jsonl')
     parser.add_argument('--standalone', action='store_true',
                         help="put the network's classes there too, so that MMDetection runs it without nasdet")
 

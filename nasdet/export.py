@@ -12,8 +12,11 @@ from nasdet import datasets
 from nasdet.bundle import MODULE, types, write_bundle
 from nasdet.errors import SearchError
 from nasdet.existing import ExistingSearch
+from nasdet.files import write_whole
 from nasdet.genotype import Genotype
 from nasdet.history import History
+from nasdet.record import read_record
+from nasdet.workdir import WorkDir
 
 GENOTYPE = 'genotype.json'
 # What an export holds; Python leaves the last one beside a module that it has imported.
@@ -128,8 +131,10 @@ def _evaluators(evaluator) -> list:
 
 
 def main(args) -> int:
-    """Run ``nasdet export WORK_DIR [--trial N | --genotype FILE] [--out DIR] [--standalone]``."""
+    """Run ``nasdet export WORK_DIR [--trial N | --genotype FILE | --top-k K] [--out DIR] [--standalone]``."""
     search = ExistingSearch(args.work_dir)
+    if args.top_k is not None:
+        return _list_best(search.folder, args.top_k, args.out)
     folder, space, estimator = search.folder, search.space, search.estimator()
     with closing(History(folder.history, read_only=True)) as history:
         trial, genotype = _chosen(args, history)
@@ -144,6 +149,18 @@ def main(args) -> int:
                  lambda path: estimator.weights(genotype, source, path), args.standalone)
     left = sorted(path.name for path in out.iterdir())
     print(f'{out}: {", ".join(left)}{"" if "weights.pth" in left else "; no weights (train it first)"}')
+    return 0
+
+
+def _list_best(folder: WorkDir, number: int, out: Optional[str]) -> int:
+    """Write the genotypes of a search's best distinct architectures to a file, best first."""
+    ranking = read_record(folder.history).ranking[:max(number, 0)]
+    if not ranking:
+        raise SearchError(f'nothing to list: --top-k is {number}, and {folder.path} must hold a trial that succeeded')
+    path = Path(out or folder.path / 'export' / f'best-{number}.jsonl')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, ''.join(f'{trial.proposal.genotype.to_json()}\n' for trial in ranking).encode())
+    print(f'{path}: {len(ranking)} genotypes, rewards {ranking[0].result.reward} to {ranking[-1].result.reward}')
     return 0
 
 

@@ -10,7 +10,9 @@ from nasdet.cli import main
 from nasdet.errors import SearchError
 from nasdet.export import detector_config, export
 from nasdet.genotype import Genotype
+from nasdet.record import read_record
 from nasdet.search import Search
+from nasdet.searchers import ListSearcher
 from tests.faults.drive import toy_config
 from tests.toys import ToySpace
 
@@ -89,6 +91,27 @@ def test_a_new_an_empty_and_an_exported_folder_are_taken(searched, out):
     assert holds(folder) == {'genotype.json'}
     assert Genotype.from_json((folder / 'genotype.json').read_text()).space == 'ToySpace'
     assert not list(folder.parent.glob('.*'))
+
+
+# ---- the list of the best
+
+
+def test_the_best_are_listed_for_another_search(searched, capfd):
+    assert main(['export', str(searched), '--top-k', '5']) == 0
+    path = searched / 'export' / 'best-5.jsonl'
+    ranking = read_record(searched / 'history.sqlite').ranking
+    assert len(ranking) == 2 and ranking[0].result.reward >= ranking[1].result.reward
+    assert path.read_text() == ''.join(f'{trial.proposal.genotype.to_json()}\n' for trial in ranking)
+    assert f'{path}: 2 genotypes, rewards {ranking[0].result.reward} to' in capfd.readouterr().out
+    searcher = ListSearcher(ToySpace(5), str(path))
+    assert searcher.genotypes == [trial.proposal.genotype for trial in ranking]
+    assert main(['export', str(searched), '--top-k', '1', '--out', 'best.jsonl']) == 0
+    assert Path('best.jsonl').read_text() == path.read_text().splitlines(keepends=True)[0]
+
+
+def test_a_list_of_nothing_is_refused(searched, capfd):
+    assert main(['export', str(searched), '--top-k', '0']) == 1
+    assert 'nothing to list: --top-k is 0' in capfd.readouterr().err
 
 
 # ---- what the config imports

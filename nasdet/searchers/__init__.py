@@ -3,9 +3,10 @@
 from nasdet.searchers.base import Searcher
 from nasdet.searchers.evolution import EvolutionSearcher
 from nasdet.searchers.generational import GenerationalEvolutionSearcher
+from nasdet.searchers.listed import ListSearcher
 from nasdet.searchers.progressive import ProgressiveSearcher
 from nasdet.searchers.random import RandomSearcher
 from nasdet.searchers.reinforce import ReinforceSearcher
 
-__all__ = ['EvolutionSearcher', 'GenerationalEvolutionSearcher', 'ProgressiveSearcher', 'RandomSearcher',
-           'ReinforceSearcher', 'Searcher']
+__all__ = ['EvolutionSearcher', 'GenerationalEvolutionSearcher', 'ListSearcher', 'ProgressiveSearcher',
+           'RandomSearcher', 'ReinforceSearcher', 'Searcher']
