@@ -56,6 +56,16 @@ class Record:
         return [first_objective(trial) if trial.status == 'ok' else None for trial in self.evaluated]
 
     @property
+    def predictions(self) -> dict[int, list[tuple[float, float]]]:
+        """What a searcher predicted, and the reward, of successful evaluations; by the level of its search."""
+        pairs: dict[int, list[tuple[float, float]]] = {}
+        for trial in self.evaluated:
+            if trial.status == 'ok' and 'predicted' in trial.proposal.meta:
+                pair = (trial.proposal.meta['predicted'], first_objective(trial))
+                pairs.setdefault(trial.proposal.meta['level'], []).append(pair)
+        return pairs
+
+    @property
     def ranking(self) -> list[Trial]:
         """The successful evaluations of distinct architectures, best reward first, of equals the earlier."""
         best: dict[str, Trial] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from mmengine.config import Config
+from scipy import stats
 
 from nasdet.objective import Objective
 from nasdet.record import Record
@@ -73,7 +74,8 @@ def render(report: Report, pictures: dict[str, bytes]) -> str:
         pictures: SVG by name, as ``nasdet.report.draw`` returns it.
     """
     parts = [_head(report), _counts(report.record), _best(report), _curve(report, pictures), _scatter(report, pictures),
-             _architecture(report, pictures), _confirmation(report), _top(report), _failures(report)]
+             _architecture(report, pictures), _predictions(report.record), _confirmation(report), _top(report),
+             _failures(report)]
     title = escape(f'nasdet: {_subject(report)}')
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
@@ -154,6 +156,23 @@ def _architecture(report: Report, pictures: dict) -> str:
         return ''
     image = _image(pictures['architecture'], 'the best architecture')
     return f'<h2>The best architecture</h2>\n<div class="wide">{image}</div>\n'
+
+
+def _predictions(record: Record) -> str:
+    if not record.predictions:
+        return ''
+    rows = [f'<tr><td>{level}</td><td>{len(pairs)}</td><td>{_rank_correlation(pairs)}</td></tr>'
+            for level, pairs in record.predictions.items()]
+    return (f'<h2>Predictions</h2>\n<table><tr><th>level</th><th>architectures</th><th>rank correlation</th></tr>'
+            f'{"".join(rows)}</table>\n<p class="note">Spearman, of predicted and measured reward; only what was '
+            f'predicted to be the best of its level was measured.</p>\n')
+
+
+def _rank_correlation(pairs: list[tuple[float, float]]) -> str:
+    predicted, measured = zip(*pairs, strict=True)
+    if len(pairs) < 3 or len(set(predicted)) == 1 or len(set(measured)) == 1:
+        return 'undefined'
+    return f'{stats.spearmanr(predicted, measured).statistic:.2f}'
 
 
 def _confirmation(report: Report) -> str:

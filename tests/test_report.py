@@ -29,12 +29,12 @@ def chain(*widths: int) -> Genotype:
     return Genotype('ToySpace', dict(layers=[dict(op='conv3', width=width) for width in widths]))
 
 
-def add(history: History, number: int, genotype: Genotype, reward=None, source=EVALUATED, error='', told=True):
+def add(history: History, number: int, genotype: Genotype, reward=None, source=EVALUATED, error='', told=True, **meta):
     """Add a trial as the loop would: asked, attempted where evaluated, told."""
     space = ToySpace()
     status = 'ok' if reward is not None else 'refused' if source == REFUSED else 'failed'
     decided = Result('refused', error=error) if source == REFUSED else Result('running')
-    proposal = Proposal(genotype, space.encode(genotype))
+    proposal = Proposal(genotype, space.encode(genotype), meta=meta)
     history.asked(Trial(number, space.key(genotype), proposal, number, source, decided.status, decided))
     if source == EVALUATED:
         history.begin_attempt(number, 1)
@@ -216,3 +216,21 @@ def test_a_confirmation_is_shown_as_a_table(searched):
     assert 'Confirmation on the test split' in page.text and 'No evidence.' in page.text
     assert '<td>&lt;x&gt;</td><td>1</td>' in (searched / 'report.html').read_text()
     assert '# Confirmation' not in page.text and not page.stack
+
+
+def test_the_page_says_how_well_a_searcher_predicted(tmp_path):
+    history = begin(tmp_path)
+    add(history, 0, chain(8, 8, 8, 8), 0.25, level=1)       # of the first level nothing is predicted
+    for number, (predicted, reward) in enumerate([(0.5, 0.2), (0.6, 0.3), (0.4, 0.25)], start=1):
+        add(history, number, chain(8, 8, 16, 8 * 2 ** (number - 1)), reward, level=2, predicted=predicted)
+    add(history, 4, chain(8, 32, 8, 8), error=ERROR, level=2, predicted=0.9)
+    add(history, 5, chain(32, 32, 8, 8), 0.5, level=3, predicted=0.9)
+    history.close()
+    assert read_record(tmp_path / 'history.sqlite').predictions == {2: [(0.5, 0.2), (0.6, 0.3), (0.4, 0.25)],
+                                                                    3: [(0.9, 0.5)]}
+    page = write_report(tmp_path).read_text()
+    assert '<tr><td>2</td><td>3</td><td>0.50</td></tr><tr><td>3</td><td>1</td><td>undefined</td></tr>' in page
+
+
+def test_without_predictions_the_page_has_none(searched):
+    assert 'Predictions' not in write_report(searched).read_text()
