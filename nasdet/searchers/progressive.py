@@ -4,8 +4,11 @@ Liu, Zoph, Neumann, Shlens, Hua, Li, Fei-Fei, Yuille, Huang, Murphy: Progressive
 arXiv:1712.00559, algorithm 1.
 """
 
+import heapq
 import logging
-from typing import Optional, Sequence
+from itertools import chain, islice
+from operator import itemgetter
+from typing import Iterator, Optional, Sequence
 
 import numpy as np
 from scipy import stats
@@ -20,6 +23,7 @@ from nasdet.spaces.base import Space
 
 REFITS = ('level', 'all')
 SPARE = 10      # candidates kept for each place in the beam, should costs refuse some
+CHUNK = 4096    # candidates predicted at once
 logger = logging.getLogger(__name__)
 
 
@@ -72,7 +76,7 @@ class ProgressiveSearcher(Searcher):
         self._begin_level(1, list(space.extensions(None)))
 
     def _begin_level(self, level: int, queue: list[Genotype], predicted: Sequence[float] = ()) -> None:
-        self.level, self.queue, self.predicted = level, queue, [float(value) for value in predicted]
+        self.level, self.queue, self.predicted = level, queue, list(predicted)
         self.places = len(queue) if level == 1 else min(self.beam, len(queue))
         self.asked_of_queue = self.refused = self.open = 0
         self.scored: list[Individual] = []
@@ -130,19 +134,36 @@ class ProgressiveSearcher(Searcher):
 
     def _end_level(self) -> None:
         self._report()
-        members = [member.genotype for member in self.scored]
-        candidates = list(dict.fromkeys(longer for member in members for longer in self.space.extensions(member)))
         self.past += self.scored
-        if not candidates:
+        extensions = self._extensions()
+        first = next(extensions, None)
+        if first is None:
             self._begin_level(self.level + 1, [])
             return
+        self._teach()
+        best = heapq.nlargest(SPARE * self.beam, self._predicted(chain([first], extensions)), key=itemgetter(0))
+        self._begin_level(self.level + 1, [genotype for _, genotype in best], [predicted for predicted, _ in best])
+
+    def _extensions(self) -> Iterator[Genotype]:
+        """Yield the extensions of all that was scored in the level, each once; in the paper's search some 300,000."""
+        seen = set()
+        for member in self.scored:
+            for longer in self.space.extensions(member.genotype):
+                digest = longer.digest()
+                if digest not in seen:
+                    seen.add(digest)
+                    yield longer
+
+    def _teach(self) -> None:
         data = self.past if self.refit == 'all' else self.scored
         first = self.refit == 'all' or self.ensemble.fits == 0
         self.ensemble.fit([member.genotype for member in data], [member.reward for member in data],
                           self.lr[0] if first else self.lr[1], self.epochs, anew=self.refit == 'all')
-        predicted = self.ensemble.predict(candidates)
-        best = np.argsort(-predicted, kind='stable')[:SPARE * self.beam]
-        self._begin_level(self.level + 1, [candidates[i] for i in best], predicted[best])
+
+    def _predicted(self, genotypes: Iterator[Genotype]) -> Iterator[tuple[float, Genotype]]:
+        """Yield each genotype with its predicted reward; so few at a time that memory holds them."""
+        while chunk := list(islice(genotypes, CHUNK)):
+            yield from zip(self.ensemble.predict(chunk).tolist(), chunk, strict=True)
 
     def _report(self) -> None:
         rewards = [member.reward for member in self.scored]

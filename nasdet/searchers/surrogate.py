@@ -16,8 +16,6 @@ from nasdet.searchers.controller import one_thread
 from nasdet.searchers.tensors import from_text, to_text
 from nasdet.spaces.base import Space
 
-PREDICTED_AT_ONCE = 4096
-
 
 class Sentences(NamedTuple):
     """Architectures as a surrogate reads them.
@@ -190,12 +188,9 @@ class Ensemble:
     @torch.no_grad()
     def predict(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         """Return the mean prediction for each genotype, (N,); the ensemble has been fitted before."""
-        parts = []
+        sentences = self.read(genotypes)
         with one_thread():
-            for start in range(0, len(genotypes), PREDICTED_AT_ONCE):
-                sentences = self.read(genotypes[start:start + PREDICTED_AT_ONCE])
-                parts.append(torch.stack([network(sentences) for network in self.networks]).mean(0))
-        return torch.cat(parts).double().numpy()
+            return torch.stack([network(sentences) for network in self.networks]).mean(0).double().numpy()
 
     def state_dict(self) -> dict:
         """Return the parameters as text, and their shapes."""
