@@ -1,5 +1,5 @@
-# The same in the 1.3G space of 40 blocks. There 99.99 % of random paths have less than 1.3 G multiply-adds, so the limit
-# is the share that 300 M leaves of the smaller space.
+# The same in the 1.3G space of 40 blocks. There 99.99 % of random paths have less than 1.3 G multiply-adds, so the
+# limit is the share that 300 M leaves of the smaller space.
 _base_ = ['faster_rcnn_300m_coco_evolution.py']
 pretrained = 'work_dirs/supernet_1300m_imagenet_pretrain/epoch_240.pth'
 search = dict(

@@ -1,5 +1,5 @@
-# Step 4: the final Faster R-CNN FPN, 12 epochs on COCO, on the backbone that detnas_300m_imagenet.py has trained. Put the
-# value of your own best/genotype.json in place of the zoo's name, there and here.
+# Step 4: the final Faster R-CNN FPN, 12 epochs on COCO, on the backbone that detnas_300m_imagenet.py has trained. Put
+# the value of your own best/genotype.json in place of the zoo's name, there and here.
 _base_ = ['mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py']
 custom_imports = dict(imports=['nasdet.models'], allow_failed_imports=False)
 # Single networks average their statistics over more iterations than the supernet does.

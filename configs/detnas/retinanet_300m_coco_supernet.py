@@ -1,5 +1,5 @@
-# Step 2 alone, on 8 GPUs of 2 images, with SyncBN: the supernet of retinanet_300m_coco_evolution.py, trained on what that
-# search has set apart for training. The README says how the search then takes it.
+# Step 2 alone, on 8 GPUs of 2 images, with SyncBN: the supernet of retinanet_300m_coco_evolution.py, trained on what
+# that search has set apart for training. The README says how the search then takes it.
 _base_ = [
     'mmdet::_base_/models/retinanet_r50_fpn.py',
     'mmdet::_base_/datasets/coco_detection.py',

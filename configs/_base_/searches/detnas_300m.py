@@ -9,8 +9,8 @@ search = dict(
         input=dict(channels='bgr', mean=[0, 0, 0], std=[1, 1, 1]),
         backbone=dict(
             norm_cfg=norm_cfg,
-            # The last checkpoint of step 1, or the authors' supernet, renamed by nasdet.convert.detnas. None starts from
-            # scratch: the paper's DetNAS-scratch, which trains longer.
+            # The last checkpoint of step 1, or the authors' supernet, renamed by nasdet.convert.detnas. None starts
+            # from scratch: the paper's DetNAS-scratch, which trains longer.
             init_cfg=dict(
                 type='Pretrained',
                 checkpoint='work_dirs/supernet_300m_imagenet_pretrain/epoch_240.pth',
