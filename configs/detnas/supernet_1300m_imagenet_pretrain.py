@@ -1,6 +1,6 @@
 # Step 1 for the 1.3G space: 40 blocks, three times as wide at the start.
 _base_ = ['supernet_300m_imagenet_pretrain.py']
-space = dict(preset='1.3g')
+space = dict(type='ChoiceBlockSpace', preset='1.3g', backbone=dict(head=True))
 model = dict(
     backbone=dict(
         stem_channels=48,
@@ -10,7 +10,4 @@ model = dict(
             dict(channels=480, num_blocks=16),
             dict(channels=960, num_blocks=8),
         ]))
-custom_hooks = [
-    dict(type='PathSamplingHook', space=dict(type='ChoiceBlockSpace', preset='1.3g', backbone=dict(head=True))),
-    dict(type='ReseedHook'),
-]
+custom_hooks = [dict(type='PathSamplingHook', space=space), dict(type='ReseedHook')]

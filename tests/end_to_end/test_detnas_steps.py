@@ -190,7 +190,8 @@ def test_a_search_takes_a_supernet_that_was_trained_by_itself(tmp_path):
     supernet.custom_hooks = [dict(type='PathSamplingHook', space=config.search.space)]
     supernet.train_dataloader.update(batch_size=8)
     supernet.train_dataloader.dataset.update(
-        ann_file=str(work_dir / 'data' / 'train.json'), data_prefix=dict(img=str(work_dir / 'data' / 'images')),
+        ann_file=str(work_dir / 'data' / 'train.json'),
+        data_prefix=dict(img=str(next((work_dir / 'data').rglob('images')))),
         metainfo=dict(classes=class_names(read_json(work_dir / 'data' / 'train.json'))))
     supernet.train_cfg.max_epochs = 1
     for name in ('val_dataloader', 'val_cfg', 'val_evaluator', 'test_dataloader', 'test_cfg', 'test_evaluator'):
