@@ -6,4 +6,10 @@ _base_ = [
     '../_base_/schedules/adamw_cosine.py',
     '../_base_/searches/detnas_small.py',
 ]
-search = dict(space=dict(**_base_.space, backbone=dict(init_cfg=_base_.pretrained)))
+# The last checkpoint of step 1; with init_cfg=None the supernet starts from scratch.
+search = dict(
+    space=dict(
+        **_base_.space,
+        backbone=dict(
+            init_cfg=dict(
+                type='Pretrained', checkpoint='work_dirs/supernet_digits_pretrain/epoch_70.pth', prefix='backbone.'))))

@@ -5,7 +5,7 @@ search = dict(
         _delete_=True,
         type='ProductSpace',
         spaces=dict(
-            backbone=dict(**_base_.space, backbone=dict(init_cfg=_base_.pretrained)),
+            backbone=_base_.search.space,
             neck=dict(
                 type='MergingCellSpace',
                 num_cells=7,

@@ -1,7 +1,4 @@
 # DetNAS's evolution on a CPU: 100 candidates. A detector's config adds the space.
-# The last checkpoint of step 1; without init_cfg the supernet starts from scratch.
-pretrained = dict(
-    type='Pretrained', checkpoint='work_dirs/supernet_digits_pretrain/epoch_70.pth', prefix='backbone.')
 search = dict(
     data=dict(type='digits', train=3200, val=300, test=600, size=128, seed=0),
     searcher=dict(
