@@ -1,5 +1,7 @@
 """The drop-path schedule within a training of a cell network with its auxiliary head."""
 
+import itertools
+
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -11,6 +13,8 @@ import nasdet.training  # noqa: F401 - registers
 
 CELLS = dict(type='mmdet.CellNetwork', genotype='darts_v1_cifar', num_cells=(1, 1, 1), width=4, num_classes=3,
              auxiliary=True, auxiliary_head=dict(kernel=2), drop_path=0.4)
+
+numbers = itertools.count()     # mmengine keeps loggers by name and second; pytest gives a folder's name again
 
 
 class Noise(Dataset):
@@ -44,7 +48,7 @@ def train(work_dir, backbone, **schedule):
            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
            custom_hooks=[dict(type='DropPathScheduleHook', **schedule), watch],
            default_hooks=dict(checkpoint=None), log_level='ERROR', default_scope='mmengine',
-           experiment_name=work_dir.name).train()
+           experiment_name=f'drop_path_{next(numbers)}').train()
     return watch
 
 
