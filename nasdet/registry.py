@@ -1,4 +1,4 @@
-"""The five kinds of component, what draws a supernet's paths, and the function that builds them from config dicts."""
+"""The six kinds of component, what draws a supernet's paths, and the function that builds them from config dicts."""
 
 import difflib
 import inspect
@@ -10,6 +10,7 @@ from mmengine.registry import Registry
 SPACES = Registry('space', scope='nasdet', locations=['nasdet.spaces'])
 SEARCHERS = Registry('searcher', scope='nasdet', locations=['nasdet.searchers'])
 ESTIMATORS = Registry('estimator', scope='nasdet', locations=['nasdet.estimators'])
+TRAINERS = Registry('trainer', scope='nasdet', locations=['nasdet.trainers'])
 COSTS = Registry('cost', scope='nasdet', locations=['nasdet.costs'])
 ENGINES = Registry('engine', scope='nasdet', locations=['nasdet.engines'])
 PATH_SAMPLERS = Registry('path sampler', scope='nasdet', locations=['nasdet.training'])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'nasdet'
-PARTS = ('spaces', 'searchers', 'estimators', 'costs', 'engines')
+PARTS = ('spaces', 'searchers', 'estimators', 'trainers', 'costs', 'engines')
 CORE = {'genotype', 'registry', 'protocol', 'errors'}
 
 # Folder -> the modules of nasdet that its files may import, besides those of the folder itself.
@@ -16,6 +16,7 @@ ALLOWED = {
     'spaces': CORE | BASES | {'models'},
     'searchers': CORE | BASES,
     'estimators': CORE | BASES | {'training', 'datasets'},
+    'trainers': CORE | BASES | {'training', 'datasets', 'models', 'searchers.controller', 'searchers.tensors'},
     'costs': CORE | BASES | {'models'},
     'engines': CORE | BASES,
 }

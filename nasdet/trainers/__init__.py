@@ -1,0 +1,1 @@
+"""Trainers: searches within one training."""
