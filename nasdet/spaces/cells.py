@@ -242,6 +242,14 @@ class CellSpace(Space):
             ValueError: The genotype is of another space, nothing says the skeleton, or nothing could read its maps.
         """
         self.encode(genotype)
+        skeleton = self._skeleton(model)
+        backbone = dict(skeleton, type='CellNetwork', genotype=genotype.plain())
+        if backbone.get('num_classes') is None:
+            return detector.replace_backbone(model, backbone, _channels(backbone))
+        return ConfigDict(copy.deepcopy({**model, 'backbone': backbone}))
+
+    def _skeleton(self, model: Mapping) -> dict:
+        """Return the arguments of the network around the cells; ValueError where nothing says its depth or width."""
         own = model.get('backbone') or {}
         skeleton = {**(own if own.get('type') == 'CellNetwork' else {}), **self.backbone}
         for name in ('num_cells', 'width'):
@@ -250,10 +258,7 @@ class CellSpace(Space):
                                  f'the model a CellNetwork as its backbone')
         if (skeleton.get('init_cfg') or {}).get('type') == 'Pretrained':
             del skeleton['init_cfg']    # weights of another architecture
-        backbone = dict(skeleton, type='CellNetwork', genotype=genotype.plain())
-        if backbone.get('num_classes') is None:
-            return detector.replace_backbone(model, backbone, _channels(backbone))
-        return ConfigDict(copy.deepcopy({**model, 'backbone': backbone}))
+        return skeleton
 
     def check_model(self, model: Mapping) -> None:
         """Raise ValueError where neck or heads do not fit a backbone of this space."""

@@ -8,8 +8,11 @@ Sharing. ICML 2018, arXiv:1802.03268; Liu, Simonyan, Yang: DARTS: Differentiable
 arXiv:1806.09055.
 """
 
+import copy
 from itertools import combinations_with_replacement, product
 from typing import Iterator, Mapping, Optional, Sequence
+
+from mmengine.config import ConfigDict
 
 from nasdet.genotype import Genotype
 from nasdet.registry import SPACES
@@ -26,6 +29,10 @@ NASNET_DIALECT = dict(inputs='nasnet', strided_id='relu_conv', convs='plain', po
 AMOEBANET_DIALECT = dict(NASNET_DIALECT, convs='bottleneck')
 ENAS_DIALECT = dict(NASNET_DIALECT, inputs='enas', strided_id='factorized')
 DARTS_DIALECT = dict(NASNET_DIALECT, inputs='darts', strided_id='relu_factorized')
+
+# What ENAS's shared network takes over from the network around the cells.
+SHARED_SKELETON = ('num_cells', 'width', 'num_classes', 'stem_channels', 'auxiliary', 'auxiliary_head', 'dropout',
+                   'fc_bias', 'init_cfg')
 
 
 @SPACES.register_module()
@@ -124,6 +131,25 @@ class ENASMicroSpace(CellSpace):
     def __init__(self, num_blocks: int = 5, ops: Sequence[str] = ENAS_OPS, concat: str = 'unused',
                  dialect: Optional[Mapping] = None, backbone: Optional[Mapping] = None):
         super().__init__(num_blocks, ops, {**ENAS_DIALECT, **(dialect or {})}, concat, backbone=backbone)
+
+    def supernet(self, model: Mapping) -> ConfigDict:
+        """Return a new model config whose backbone holds the weights of all genotypes; ``model`` is not changed.
+
+        It has depth, width and heads of the network that :meth:`apply` makes. Drop-path it has none, as in the authors'
+        code.
+
+        Raises:
+            ValueError: The network is not a classifier with a head and stem for small images.
+        """
+        skeleton = self._skeleton(model)
+        if skeleton.get('num_classes') is None or skeleton.get('stem', 'cifar') != 'cifar':
+            raise ValueError("ENAS's shared network is a classifier of small images: give the CellNetwork num_classes "
+                             "and stem='cifar', and no out_indices; what was found is a detector's backbone later")
+        shared = {name: skeleton[name] for name in SHARED_SKELETON if name in skeleton}
+        norm_cfg = dict(skeleton.get('norm_cfg') or dict(type='BN'), track_running_stats=False)
+        backbone = dict(shared, type='ENASMicroSupernet', num_blocks=self.sizes[-1], ops=self.ops,
+                        dialect=self.dialect, norm_cfg=norm_cfg)
+        return ConfigDict(copy.deepcopy({**model, 'backbone': backbone}))
 
 
 @SPACES.register_module()

@@ -3,8 +3,9 @@
 from nasdet.models.backbones.cell_network import CellNetwork
 from nasdet.models.backbones.detnas import DetNASNet
 from nasdet.models.backbones.detnas_supernet import DetNASSupernet
+from nasdet.models.backbones.enas_micro_supernet import ENASMicroSupernet
 from nasdet.models.backbones.mbconv_net import MBConvNet
 from nasdet.models.backbones.mbconv_supernet import MBConvSupernet
 from nasdet.models.backbones.resnet10 import ResNet10
 
-__all__ = ['CellNetwork', 'DetNASNet', 'DetNASSupernet', 'MBConvNet', 'MBConvSupernet', 'ResNet10']
+__all__ = ['CellNetwork', 'DetNASNet', 'DetNASSupernet', 'ENASMicroSupernet', 'MBConvNet', 'MBConvSupernet', 'ResNet10']

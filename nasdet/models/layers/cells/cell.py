@@ -33,11 +33,12 @@ class Cell(nn.Module):
                  halve_first: bool, dialect: Dialect):
         super().__init__()
         self.graph, self.reduction = graph, reduction
+        self.out_channels = len(graph.concat) * width
         self.drop_prob = 0.0        # of each operation's output, in training
         first, second = in_channels
         self.inputs = nn.ModuleList(
-            [_adjust_first(first, width, halve_first, dialect) if 0 in graph.used else Operation(wants_relu=False),
-             _adjust_second(second, width, dialect) if 1 in graph.used else Operation(wants_relu=False)])
+            [adjust_first(first, width, halve_first, dialect) if 0 in graph.used else Operation(wants_relu=False),
+             adjust_second(second, width, dialect) if 1 in graph.used else Operation(wants_relu=False)])
         self.blocks = nn.ModuleList()
         self.drops = []     # whether drop-path applies to each operation
         channels = self._add_blocks([second if first is None else width, width], width, dialect)
@@ -69,7 +70,8 @@ class Cell(nn.Module):
         Returns:
             (N, states of the output x width, H, W), or half of H and W, rounded up, for a reduction cell.
         """
-        states = _States(_apply(self.inputs[0], last if before is None else before), _apply(self.inputs[1], last))
+        first = apply_alone(self.inputs[0], last if before is None else before)
+        states = States(first, apply_alone(self.inputs[1], last))
         for block, operations, drops in zip(self.graph.blocks, self.blocks, self.drops, strict=True):
             halves = [self._drop(states.apply(operation, name, state), droppable) for operation, name, state, droppable
                       in zip(operations, block.ops, block.states, drops, strict=True)]
@@ -83,8 +85,13 @@ class Cell(nn.Module):
         return self.outputs[state](x) if state in self.outputs else x
 
 
-class _States:
-    """The states of a running cell; the ReLU of one, and a pooling of one, are computed once however many read them."""
+class States:
+    """The states of a running cell; the ReLU of one, and a pooling of one, are computed once however many read them.
+
+    Args:
+        first: State 0 (N, C, H, W).
+        second: State 1.
+    """
 
     def __init__(self, first: Tensor, second: Tensor):
         self.values = [first, second]
@@ -92,9 +99,11 @@ class _States:
         self._pooled: dict[tuple[str, int], Tensor] = {}
 
     def append(self, value: Tensor) -> None:
+        """Add the next state."""
         self.values.append(value)
 
     def apply(self, operation: Operation, name: str, state: int) -> Tensor:
+        """Return what an operation, known by a name, makes of a state."""
         if operation.has_weights:
             return operation(self._activate(state) if operation.wants_relu else self.values[state])
         if (name, state) not in self._pooled:
@@ -107,12 +116,20 @@ class _States:
         return self._activated[state]
 
 
-def _apply(operation: Operation, x: Tensor) -> Tensor:
+def apply_alone(operation: Operation, x: Tensor) -> Tensor:
+    """Return what an operation makes of a map that nothing else reads, with the ReLU that it wants."""
     return operation(F.relu(x) if operation.wants_relu else x)
 
 
-def _adjust_first(channels: Optional[int], width: int, halve: bool, dialect: Dialect) -> Operation:
-    """Return what makes state 0."""
+def adjust_first(channels: Optional[int], width: int, halve: bool, dialect: Dialect) -> Operation:
+    """Return what brings an input to a cell's width: state 0, and in ENAS's shared network both.
+
+    Args:
+        channels: Of the input; None where the cell has no such input.
+        width: Of the cell.
+        halve: Whether the input has twice the rows and columns of the cell's states.
+        dialect: Variants of the layers.
+    """
     if channels is None:
         return Operation(wants_relu=False)
     if halve:
@@ -122,8 +139,14 @@ def _adjust_first(channels: Optional[int], width: int, halve: bool, dialect: Dia
     return Operation(wants_relu=False)
 
 
-def _adjust_second(channels: int, width: int, dialect: Dialect) -> Operation:
-    """Return what makes state 1."""
+def adjust_second(channels: int, width: int, dialect: Dialect) -> Operation:
+    """Return what brings the previous cell's output to a cell's width: state 1.
+
+    Args:
+        channels: Of that output.
+        width: Of the cell.
+        dialect: Variants of the layers.
+    """
     if dialect.inputs == 'enas' and channels != width:
         return Operation(wants_relu=True, project=conv_norm(channels, width, 1, dialect), relu=nn.ReLU(inplace=True),
                          again=conv_norm(width, width, 1, dialect))
