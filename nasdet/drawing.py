@@ -55,6 +55,25 @@ def _draw_curve(axes, name: str, rewards: Sequence[Optional[float]], color: str)
                   transform=axes.get_xaxis_transform(), label=f'failed, {name}')
 
 
+def draw_steps(rewards: Sequence[float], reward: str) -> bytes:
+    """Draw the reward of each step of a training that searches.
+
+    Args:
+        rewards: In the order of the steps.
+        reward: Label of the reward's axis.
+
+    Returns:
+        SVG.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=WIDE, layout='constrained')
+        axes = figure.add_subplot()
+        axes.plot(range(1, len(rewards) + 1), rewards, '.-', color=SEARCHED)
+        axes.set(xlabel='steps of the training', ylabel=reward)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure)
+
+
 def best_so_far(rewards: Sequence[Optional[float]]) -> list[tuple[int, float]]:
     """Return (number of evaluations made, best reward until then), from the first success on."""
     points, best = [], None

@@ -1,10 +1,14 @@
 """A search that has begun, opened by a command that does not go on with it: report, export, confirm."""
 
+from pathlib import Path
+from typing import Callable, Optional
+
 from mmengine.config import Config
 
 from nasdet.config import load_config
 from nasdet.errors import SearchError
-from nasdet.registry import COSTS, ESTIMATORS, SPACES, build
+from nasdet.genotype import Genotype
+from nasdet.registry import COSTS, ESTIMATORS, SPACES, TRAINERS, build
 from nasdet.workdir import WorkDir
 
 
@@ -31,11 +35,19 @@ class ExistingSearch:
         model = self.config.get('model')
         return [self._build(COSTS, cost, space=self.space, model=model) for cost in self.config.search.get('costs', [])]
 
-    def estimator(self):
-        """Return the estimator, not prepared."""
+    def weights(self) -> Callable[[Genotype, Optional[Path], Path], bool]:
+        """Return what writes the weights that the search has for a genotype, where it has some.
+
+        It takes the genotype, the folder of its evaluation (None where it was not evaluated) and the file to write,
+        and returns whether there were weights.
+        """
+        search = self.config.search
         network = Config({key: value for key, value in self.config.items() if key != 'search'})
-        return self._build(ESTIMATORS, self.config.search.estimator, space=self.space, config=network,
-                           work_dir=self.config.search.get('shared_dir', self.folder.path))
+        parts = dict(space=self.space, config=network, work_dir=search.get('shared_dir', self.folder.path))
+        if 'trainer' in search:
+            trainer = self._build(TRAINERS, search.trainer, **parts)
+            return lambda genotype, folder, path: trainer.weights(genotype, path)
+        return self._build(ESTIMATORS, search.estimator, **parts).weights
 
     def _build(self, registry, cfg, **context):
         try:

@@ -14,7 +14,7 @@ from nasdet.errors import SearchError
 from nasdet.existing import ExistingSearch
 from nasdet.files import write_whole
 from nasdet.genotype import Genotype
-from nasdet.history import History
+from nasdet.history import STEP, History
 from nasdet.record import read_record
 from nasdet.workdir import WorkDir
 
@@ -135,7 +135,7 @@ def main(args) -> int:
     search = ExistingSearch(args.work_dir)
     if args.top_k is not None:
         return _list_best(search.folder, args.top_k, args.out)
-    folder, space, estimator = search.folder, search.space, search.estimator()
+    folder, space, weights = search.folder, search.space, search.weights()
     with closing(History(folder.history, read_only=True)) as history:
         trial, genotype = _chosen(args, history)
         attempts = history.attempts(trial) if trial is not None else []
@@ -146,7 +146,7 @@ def main(args) -> int:
     source = folder.trial(trial, attempts[-1][0] if attempts else 1) if trial is not None else None
     name = f'trial-{trial:06d}' if trial is not None else space.key(genotype)
     out = export(search.config, space, genotype, Path(args.out or folder.path / 'export' / name),
-                 lambda path: estimator.weights(genotype, source, path), args.standalone)
+                 lambda path: weights(genotype, source, path), args.standalone)
     left = sorted(path.name for path in out.iterdir())
     print(f'{out}: {", ".join(left)}{"" if "weights.pth" in left else "; no weights (train it first)"}')
     return 0
@@ -175,8 +175,7 @@ def _chosen(args, history) -> tuple[Optional[int], Genotype]:
         except ValueError as error:
             raise SearchError(f'{path}: {error}') from error
     done = [trial for trial in history.trials() if trial.status == 'ok']
-    if args.trial is not None:
-        done = [trial for trial in done if trial.trial == args.trial]
+    done = [trial for trial in done if (trial.source != STEP if args.trial is None else trial.trial == args.trial)]
     if not done:
         raise SearchError('there is no finished trial' if args.trial is None else f'trial {args.trial} did not succeed')
     best = max(done, key=lambda trial: (trial.result.reward, -trial.trial))

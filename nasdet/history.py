@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS attempts (
 CREATE TABLE IF NOT EXISTS snapshots (seq INTEGER PRIMARY KEY, state TEXT);
 """
 COLUMNS = 'trial, key, genotype, tokens, meta, budget, seed, source, status, metrics, costs, reward, error'
-EVALUATED, REFUSED, REUSED = 'evaluated', 'refused', 'reused'
+EVALUATED, REFUSED, REUSED, STEP = 'evaluated', 'refused', 'reused', 'step'
 SNAPSHOTS_KEPT = 2
 
 
@@ -39,7 +39,8 @@ class Trial:
         key: The space's key of the genotype.
         proposal: As the searcher made it.
         seed: Of the evaluation.
-        source: ``'evaluated'``, ``'refused'`` (by a cost) or ``'reused:7'`` (told the result of trial 7).
+        source: ``'evaluated'``, ``'refused'`` (by a cost), ``'reused:7'`` (told the result of trial 7) or ``'step'``
+            (of a training that searches, on the way to its candidates, which are ``'evaluated'``).
         status: ``'running'`` until told, then the result's.
         result: What the searcher was told; before that it holds the costs, and why a proposal was refused.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from nasdet.errors import SearchError
-from nasdet.history import EVALUATED, REFUSED, History, Trial
+from nasdet.history import EVALUATED, REFUSED, STEP, History, Trial
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Record:
     def failed(self) -> list[Trial]:
         """Trials whose evaluation failed."""
         return [trial for trial in self.evaluated if trial.status == 'failed']
+
+    @property
+    def steps(self) -> list[Trial]:
+        """Steps of a training that searches, on the way to its candidates."""
+        return [trial for trial in self.trials if trial.source == STEP and trial.status == 'ok']
 
     @property
     def open(self) -> list[Trial]:

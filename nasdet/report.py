@@ -1,11 +1,12 @@
 """What a history says, as one HTML page; also of a search that runs still, was killed, or has no trial yet."""
 
 from pathlib import Path
+from typing import Optional
 
-from nasdet.drawing import draw_curves, draw_graph, draw_scatter
+from nasdet.drawing import draw_curves, draw_graph, draw_scatter, draw_steps
 from nasdet.existing import ExistingSearch
 from nasdet.files import write_whole
-from nasdet.record import first_objective, read_record
+from nasdet.record import Record, first_objective, read_record
 from nasdet.report_page import Report, render
 
 
@@ -21,20 +22,27 @@ def read_report(work_dir: Path) -> Report:
     search = ExistingSearch(work_dir)
     folder, space = search.folder, search.space
     record = read_record(folder.history)
-    control = folder.control / 'history.sqlite'
+    control, alone = (_read(path) for path in (folder.control, folder.alone))
     ranking = record.ranking
     graph = space.graph(ranking[0].proposal.genotype) if ranking and space.can('graph') else None
     confirmation = folder.path / 'confirm' / 'README.md'
-    return Report(folder.path, search.config, record, read_record(control) if control.exists() else None,
-                  search.costs(), graph, confirmation.read_text() if confirmation.exists() else '')
+    return Report(folder.path, search.config, record, control, alone, search.costs(), graph,
+                  confirmation.read_text() if confirmation.exists() else '')
+
+
+def _read(folder: Path) -> Optional[Record]:
+    path = folder / 'history.sqlite'
+    return read_record(path) if path.exists() else None
 
 
 def draw(report: Report) -> dict[str, bytes]:
-    """Return the SVG pictures that a history allows: best_so_far, reward_cost, architecture."""
+    """Return the SVG pictures that a history allows: steps, best_so_far, reward_cost, architecture."""
     record, pictures = report.record, {}
     ranking = record.ranking
+    if record.steps:
+        pictures['steps'] = draw_steps([trial.result.reward for trial in record.steps], report.reward_name)
     if record.evaluated:
-        curves = {'search': record.rewards}
+        curves = {'search': record.rewards} if report.alone is None else {'found': report.alone.rewards}
         if report.control is not None and report.control.evaluated:
             curves['random control'] = report.control.rewards
         pictures['best_so_far'] = draw_curves(curves, report.reward_name)

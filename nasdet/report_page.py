@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Optional
+from typing import Mapping, Optional
 
 from mmengine.config import Config
 from scipy import stats
@@ -42,6 +42,7 @@ class Report:
         config: Prepared.
         record: Of the search.
         control: Of the random search at equal cost, where it has begun.
+        alone: Of what a trainer found, trained alone as its control is, where it has begun.
         costs: Built, for their units and limits.
         graph: Of the best architecture, where there is one and the space draws.
         confirmation: The table and sentence of ``nasdet confirm`` in Markdown, where it has run.
@@ -51,6 +52,7 @@ class Report:
     config: Config
     record: Record
     control: Optional[Record]
+    alone: Optional[Record]
     costs: list
     graph: object
     confirmation: str
@@ -73,9 +75,9 @@ def render(report: Report, pictures: dict[str, bytes]) -> str:
         report: What it shows.
         pictures: SVG by name, as ``nasdet.report.draw`` returns it.
     """
-    parts = [_head(report), _counts(report.record), _best(report), _curve(report, pictures), _scatter(report, pictures),
-             _architecture(report, pictures), _predictions(report.record), _confirmation(report), _top(report),
-             _failures(report)]
+    parts = [_head(report), _counts(report.record), _best(report), _steps(report, pictures), _curve(report, pictures),
+             _scatter(report, pictures), _architecture(report, pictures), _predictions(report.record),
+             _confirmation(report), _top(report), _failures(report)]
     title = escape(f'nasdet: {_subject(report)}')
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
@@ -85,12 +87,17 @@ def render(report: Report, pictures: dict[str, bytes]) -> str:
 def _subject(report: Report) -> str:
     search = report.config.search
     model = report.config.get('model')
-    return f'{search.space.type}{f" on {model.type}" if model else ""}, searched by {search.searcher.type}'
+    return f'{search.space.type}{f" on {model.type}" if model else ""}, searched by {_method(search)}'
+
+
+def _method(search: Mapping) -> str:
+    return search.get('searcher', search.get('trainer')).type
 
 
 def _head(report: Report) -> str:
     search = report.config.search
-    facts = [f'reward: {report.reward_name}', f'estimator: {search.estimator.type}', f'seed {search.get("seed", 0)}']
+    estimator = search.estimator.type if 'estimator' in search else 'the weights trained in the search'
+    facts = [f'reward: {report.reward_name}', f'estimator: {estimator}', f'seed {search.get("seed", 0)}']
     for cost in report.costs:
         limit = f', limit {quantity(cost.limit, cost.unit)}' if cost.limit is not None else ''
         facts.append(f'cost: {cost.name}{limit}')
@@ -102,6 +109,8 @@ def _head(report: Report) -> str:
 def _counts(record: Record) -> str:
     counts = [('evaluated', record.evaluated), ('of them failed', record.failed), ('reused', record.reused),
               ('refused by a cost', record.refused), ('without a result yet', record.open)]
+    if record.steps:
+        counts.insert(0, ('steps of the training', record.steps))
     items = [f'<li><b>{len(trials)}</b>{name}</li>' for name, trials in counts]
     items.append(f'<li><b>{record.lost}</b>lost attempts</li>')
     if record.interrupted:
@@ -123,11 +132,33 @@ def _best(report: Report) -> str:
             f'it on the test split.</p>\n<details><summary>genotype</summary><pre>{genotype}</pre></details>\n')
 
 
+def _steps(report: Report, pictures: dict) -> str:
+    if 'steps' not in pictures:
+        return ''
+    return (f'<h2>Reward along the training</h2>\n{_image(pictures["steps"], "reward of each step")}'
+            f'<p class="note">Of the shared weights; it says nothing of a network that is trained alone.</p>\n')
+
+
 def _curve(report: Report, pictures: dict) -> str:
     if 'best_so_far' not in pictures:
         return ''
-    sentence = f'<p>{escape(compare(report.record, report.control))}</p>\n' if report.control is not None else ''
+    sentence = ''
+    if report.control is not None:
+        sentence = compare_alone(report.alone, report.control) if report.alone is not None else compare(
+            report.record, report.control)
+        sentence = f'<p>{escape(sentence)}</p>\n'
     return f'<h2>Reward over evaluations</h2>\n{_image(pictures["best_so_far"], "best reward so far")}{sentence}'
+
+
+def compare_alone(alone: Record, control: Record) -> str:
+    """Say how what a trainer found stands to the random control, both trained alone, and what that is worth."""
+    if not alone.ranking or not control.ranking:
+        return 'The random control cannot be compared yet: one side has no successful evaluation.'
+    ours, theirs = alone.ranking[0].result.reward, control.ranking[0].result.reward
+    return (f'Trained alone in the same way, what was found has the reward {ours:.4f}, the best of '
+            f'{len(control.evaluated)} random architectures {theirs:.4f}, a difference of {ours - theirs:+.4f}; the '
+            f'trainings of these took as many images as the search. One run with one seed each is no evidence by '
+            f'itself that either way of searching is better.')
 
 
 def compare(record: Record, control: Record) -> str:

@@ -2,8 +2,7 @@
 
 import copy
 import logging
-import sys
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Optional
 
@@ -14,21 +13,16 @@ from nasdet.console import Bar
 from nasdet.dispatch import Dispatcher
 from nasdet.errors import SearchError
 from nasdet.export import export
-from nasdet.files import write_whole
 from nasdet.genotype import Genotype
 from nasdet.history import History
 from nasdet.limits import check_limits, record_limits
 from nasdet.loop import Loop, Rules
 from nasdet.objective import Objective
+from nasdet.opening import open_search
 from nasdet.randomness import control_seed
 from nasdet.registry import COSTS, ENGINES, ESTIMATORS, SEARCHERS, SPACES, build
-from nasdet.settings import check_settings
-from nasdet.workdir import WorkDir, check_identity
+from nasdet.workdir import WorkDir
 
-# What may change when a search is taken up again: where and how much it runs, and what it shows.
-MUTABLE_SEARCH = ('engine', 'budget', 'durable')
-MUTABLE_CONFIG = ('work_dir', 'default_hooks', 'log_level', 'log_processor', 'vis_backends', 'visualizer', 'env_cfg',
-                  'launcher', 'resume', 'load_from')
 logger = logging.getLogger('nasdet.search')
 
 
@@ -62,35 +56,12 @@ class Search:
         self.rules = self._rules(search)
         if history.trial(0) is None:
             check_limits(self.space, self.costs, self.rules.seed)
+        history.set_meta('window', self.rules.window)
 
     @classmethod
     def from_cfg(cls, cfg: Config, work_dir: Optional[str] = None) -> 'Search':
-        """Open a work dir for a config: begin a search in it, or go on with the one that is there.
-
-        Args:
-            cfg: A detector's config with ``search``.
-            work_dir: Default ``cfg.work_dir``.
-
-        Raises:
-            SearchError: Whatever is wrong with config, data or folder, in one sentence.
-        """
-        check_settings(cfg)
-        if not (work_dir or cfg.get('work_dir')):
-            raise SearchError('no work dir: give --work-dir')
-        folder = WorkDir(work_dir or cfg.work_dir)
-        folder.acquire()
-        with ExitStack() as on_error:
-            on_error.callback(folder.release)
-            history = History(folder.history, durable=cfg.search.get('durable', False))
-            on_error.callback(history.close)
-            _log_to(folder.log)
-            logger.info('history: %s, journal %s', folder.history, history.journal)
-            search = cls(_open(cfg, folder, history), folder, history)
-            write_whole(folder.config, search.config.pretty_text.encode())
-            history.set_meta('window', search.rules.window)
-            history.set_meta('identity', identity(cfg))     # only now: a config that is refused binds no folder
-            on_error.pop_all()
-        return search
+        """Open a work dir for a config, as :func:`~nasdet.opening.open_search` does."""
+        return open_search(cls, cfg, work_dir)
 
     def run(self) -> Genotype:
         """Search until the budget is spent, and leave ``best/``.
@@ -114,6 +85,13 @@ class Search:
             raise SearchError(f'no trial succeeded ({reason}); see {self.work_dir.path}/trials')
         self._export(best)
         return best.proposal.genotype
+
+    def run_control(self) -> str:
+        """Search at random at equal cost; return a sentence with both rewards."""
+        with closing(self.control()) as control:
+            control.run()
+        return (f'reward: {self.best.result.reward} searched, {control.best.result.reward} random control, '
+                f'{self.evaluations} evaluations each')
 
     def control(self) -> 'Search':
         """Return the random search at equal cost: as many evaluations, in ``WORK_DIR/control/``."""
@@ -191,71 +169,14 @@ class Search:
                weights=lambda path: self.estimator.weights(best.proposal.genotype, folder, path))
 
 
-def _open(cfg: Config, folder: WorkDir, history: History) -> Config:
-    """Return the prepared config of a work dir, preparing it at the first time."""
-    from nasdet.datasets import check_splits, prepare
-    stored = history.meta('identity')
-    with_data = 'model' in cfg and 'shared_dir' not in cfg.search
-    if stored is not None:
-        check_identity(stored, identity(cfg), folder.path)
-        config = _with_changes(Config.fromfile(str(folder.config)), cfg)
-        if with_data:
-            check_splits(config)
-    elif with_data:
-        config = prepare(cfg, folder.path)
-    else:
-        config = copy.deepcopy(cfg)
-    config.pop('work_dir', None)        # what is trained from the search's configs must not write to its folder
-    return config
-
-
-def _with_changes(config: Config, cfg: Config) -> Config:
-    """Return a stored config with what may change as a given config has it, or has it no longer."""
-    for stored, given, names in ((config, cfg, MUTABLE_CONFIG), (config.search, cfg.search, MUTABLE_SEARCH)):
-        for name in names:
-            stored.pop(name, None)
-            if name in given:
-                stored[name] = copy.deepcopy(given[name])
-    return config
-
-
-def identity(cfg: Config) -> dict:
-    """Return what a work dir belongs to: the config without what may change on resume."""
-    plain = {key: value for key, value in cfg.to_dict().items() if key not in MUTABLE_CONFIG}
-    plain['search'] = {key: value for key, value in plain['search'].items() if key not in MUTABLE_SEARCH}
-    return plain
-
-
-class _LogFile(logging.FileHandler):
-    """A log that ends the search where it cannot be written: a full disk is no detail."""
-
-    def handleError(self, record):      # noqa: N802 - logging's name
-        """Let the error through, which logging itself would only print."""
-        raise sys.exc_info()[1]
-
-
-def _log_to(path: Path) -> None:
-    """Send what nasdet logs to the search's file, and its warnings to the terminal too."""
-    package = logging.getLogger('nasdet')
-    for handler in list(package.handlers):
-        package.removeHandler(handler)
-        handler.close()
-    handler = _LogFile(path)
-    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
-    package.addHandler(handler)
-    terminal = logging.StreamHandler()
-    terminal.setLevel(logging.WARNING)
-    package.addHandler(terminal)
-    package.setLevel(logging.INFO)
-    package.propagate = False
-
-
 def main(args) -> int:
     """Run ``nasdet search CONFIG --work-dir D [--control] [--cfg-options ...]``."""
     from nasdet.report import write_report
+    from nasdet.trained_search import TrainedSearch
     cfg = load_config(args.config, args.cfg_options)
     work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    with closing(Search.from_cfg(cfg, work_dir)) as search:
+    kind = TrainedSearch if 'trainer' in cfg.get('search', {}) else Search
+    with closing(kind.from_cfg(cfg, work_dir)) as search:
         try:
             best = search.run()
         except SearchError:
@@ -264,10 +185,7 @@ def main(args) -> int:
         print(f'best genotype: {best.to_json()}')
         if args.control:
             write_report(search.work_dir.path)      # a control that fails must not cost it
-            with closing(search.control()) as control:
-                control.run()
-            print(f'reward: {search.best.result.reward} searched, {control.best.result.reward} random control, '
-                  f'{search.evaluations} evaluations each')
+            print(search.run_control())
     report = write_report(search.work_dir.path)
     left = ', '.join(sorted(path.name for path in search.work_dir.best.iterdir()))
     print(f'best: {search.work_dir.best} ({left})\nreport: {report}')

@@ -12,6 +12,8 @@ ENTRIES: dict[str, tuple[Any, str]] = dict(
     space=(Mapping, 'a dict with a type'),
     searcher=(Mapping, 'a dict with a type'),
     estimator=(Mapping, 'a dict with a type'),
+    trainer=(Mapping, 'a dict with a type'),
+    control=(Mapping, 'a dict with an estimator, and a searcher where it is not random'),
     engine=(Mapping, 'a dict with a type'),
     costs=((list, tuple), 'a list of dicts with a type each'),
     objective=((str, Mapping), "a metric's name, or a dict of names with 'max' or 'min'"),
@@ -24,7 +26,10 @@ ENTRIES: dict[str, tuple[Any, str]] = dict(
     durable=(bool, 'True or False'),
     shared_dir=(str, 'a folder'))
 REQUIRED = ('space', 'searcher', 'estimator', 'budget')
+REQUIRED_OF_A_TRAINER = ('space', 'trainer')
+SAMPLING_ONLY = ('searcher', 'estimator', 'budget', 'window', 'order', 'reuse')     # what a trainer has no use for
 BUDGET = ('trials',)
+CONTROL = ('estimator', 'searcher')
 ORDERS = ('trial', 'arrival')
 
 
@@ -40,7 +45,13 @@ def check_settings(cfg: Config) -> None:
     search = cfg.get('search')
     if not isinstance(search, Mapping):
         raise SearchError(f'{cfg.filename or "the config"} has no search=dict(...): see configs/ for examples')
-    missing = [name for name in REQUIRED if name not in search]
+    trains = 'trainer' in search
+    strange = [name for name in (SAMPLING_ONLY if trains else ('control',)) if name in search]
+    if strange:
+        raise SearchError(f'the config\'s search has {strange[0]!r} '
+                          + ("beside a trainer, which searches by itself: leave one of them out" if trains else
+                             "but no trainer: the control of a searcher is made from its own settings"))
+    missing = [name for name in (REQUIRED_OF_A_TRAINER if trains else REQUIRED) if name not in search]
     if missing:
         raise SearchError(f'the config\'s search has no {missing[0]!r}: give it {ENTRIES[missing[0]][1]}')
     _check_known(search, ENTRIES, 'the config\'s search')
@@ -48,7 +59,10 @@ def check_settings(cfg: Config) -> None:
         kind, words = ENTRIES[name]
         if not isinstance(value, kind):
             raise SearchError(f'search.{name} is {words}, not {value!r}')
-    _check_known(search['budget'], BUDGET, 'search.budget')
+    _check_known(search.get('budget', {}), BUDGET, 'search.budget')
+    _check_known(search.get('control', {}), CONTROL, 'search.control')
+    if 'estimator' not in search.get('control', {'estimator': None}):
+        raise SearchError(f'search.control is {ENTRIES["control"][1]}')
     _check_numbers(search)
 
 
@@ -61,8 +75,8 @@ def _check_known(entries: Mapping, known: Iterable[str], where: str) -> None:
 
 
 def _check_numbers(search: Mapping) -> None:
-    trials = search['budget'].get('trials')
-    if not isinstance(trials, int) or trials < 1:
+    trials = search.get('budget', {}).get('trials')
+    if 'trainer' not in search and (not isinstance(trials, int) or trials < 1):
         raise SearchError(f'search.budget.trials is the number of evaluations, at least 1, not {trials!r}')
     if search.get('order', ORDERS[0]) not in ORDERS:
         raise SearchError(f'search.order is {ENTRIES["order"][1]}, not {search["order"]!r}')

@@ -29,6 +29,7 @@ class WorkDir:
         self.log = self.path / 'search.log'
         self.best = self.path / 'best'
         self.control = self.path / 'control'
+        self.alone = self.path / 'alone'        # what a trainer found, trained alone
         self._lock = None
 
     @classmethod

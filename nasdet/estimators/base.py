@@ -33,6 +33,11 @@ class Estimator(ABC):
         """Names of the metrics that :meth:`evaluate` gives; None where they are not known before."""
         return None
 
+    @property
+    def training_images(self) -> Optional[int]:
+        """Training images that one evaluation uses, repetitions counted; None where it trains nothing alone."""
+        return None
+
     def check(self) -> None:
         """Refuse, in the driver and before anything is trained, what would fail later.
 

@@ -22,7 +22,7 @@ from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
 from nasdet.training import TrainingRunner, build_runner, save_trained
 from nasdet.training.runner import source_epochs
-from nasdet.training.subset import check_images, limit_images
+from nasdet.training.subset import check_images, image_count, limit_images
 
 
 @ESTIMATORS.register_module()
@@ -67,6 +67,11 @@ class TrainingEstimator(Estimator):
     def metric_names(self) -> Optional[Collection[str]]:
         """Names of the figures of the config's metric."""
         return metric_names(self.config)
+
+    @property
+    def training_images(self) -> int:
+        """Training images that one evaluation uses, repetitions counted."""
+        return self.budget.epochs * image_count(self._config(self.budget), 'train')
 
     def check(self) -> None:
         """Refuse more images than there are, or fewer than classes."""

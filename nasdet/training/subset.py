@@ -3,6 +3,7 @@
 from typing import Optional
 
 from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
 
 from nasdet.datasets.dataloaders import locate
 from nasdet.datasets.tasks import task_of
@@ -19,6 +20,17 @@ def limit_images(config: Config, split: str, images: Optional[int]) -> None:
     if images is not None:
         holder, key = locate(config[f'{split}_dataloader'], split)
         holder[key] = task_of(config).limited(holder[key], images)
+
+
+def image_count(config: Config, split: str) -> int:
+    """Return the number of images that a split gives in an epoch.
+
+    Args:
+        config: Prepared.
+        split: ``'train'`` or ``'val'``.
+    """
+    init_default_scope(config.get('default_scope', 'mmdet'))
+    return len(DATASETS.build(config[f'{split}_dataloader'].dataset))
 
 
 def check_images(config: Config, split: str, images: Optional[int]) -> None:
