@@ -16,7 +16,7 @@ from nasdet.settings import check_settings
 from nasdet.workdir import WorkDir, check_identity
 
 # What may change when a search is taken up again: where and how much it runs, and what it shows.
-MUTABLE_SEARCH = ('engine', 'budget', 'durable')
+MUTABLE_SEARCH = ('engine', 'budget', 'control', 'durable')
 MUTABLE_CONFIG = ('work_dir', 'default_hooks', 'log_level', 'log_processor', 'vis_backends', 'visualizer', 'env_cfg',
                   'launcher', 'resume', 'load_from')
 logger = logging.getLogger('nasdet.search')
