@@ -52,6 +52,8 @@ class Space(ABC):
 
     - ``apply(genotype, model) -> ConfigDict``: a whole new model config; needed to train or export a network;
     - ``supernet(model) -> ConfigDict``: the model config of the weight-shared network over all genotypes;
+    - ``relaxed(model) -> ConfigDict``: the model config of the network that is a weighted sum over all genotypes, and
+      whose backbone has ``alphas``, its architecture parameters by name, and ``derive()``, the value they stand for;
     - ``graph(genotype) -> Graph``: for drawing;
     - ``size() -> int``: the number of genotypes, the space's own count;
     - ``check_model(model) -> None``: ValueError where the space does not fit the model config;

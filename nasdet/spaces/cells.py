@@ -242,8 +242,10 @@ class CellSpace(Space):
             ValueError: The genotype is of another space, nothing says the skeleton, or nothing could read its maps.
         """
         self.encode(genotype)
-        skeleton = self._skeleton(model)
-        backbone = dict(skeleton, type='CellNetwork', genotype=genotype.plain())
+        return self._with_backbone(model, dict(self._skeleton(model), type='CellNetwork', genotype=genotype.plain()))
+
+    def _with_backbone(self, model: Mapping, backbone: dict) -> ConfigDict:
+        """Return a new model config with a backbone, and with a neck or linear layer that reads it."""
         if backbone.get('num_classes') is None:
             return detector.replace_backbone(model, backbone, _channels(backbone))
         return ConfigDict(copy.deepcopy({**model, 'backbone': backbone}))
@@ -280,7 +282,7 @@ class CellSpace(Space):
 
 
 def _channels(backbone: Mapping) -> Sequence[int]:
-    """Return the channels of all maps that a CellNetwork can give."""
+    """Return the channels of all maps that a network of cells can give."""
     from nasdet.models.meta import build_on_meta
     maps = tuple(range(len(backbone['num_cells']) + 1))
     return build_on_meta({**backbone, 'out_indices': maps}).out_channels

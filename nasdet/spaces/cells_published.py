@@ -33,6 +33,9 @@ DARTS_DIALECT = dict(NASNET_DIALECT, inputs='darts', strided_id='relu_factorized
 # What ENAS's shared network takes over from the network around the cells.
 SHARED_SKELETON = ('num_cells', 'width', 'num_classes', 'stem_channels', 'auxiliary', 'auxiliary_head', 'dropout',
                    'fc_bias', 'init_cfg')
+# What DARTS's relaxation does.
+RELAXED_SKELETON = ('num_cells', 'width', 'stem', 'stem_channels', 'out_indices', 'num_classes', 'dropout', 'fc_bias',
+                    'final_relu', 'skip_reduction_input', 'padding', 'init_cfg')
 
 
 @SPACES.register_module()
@@ -167,3 +170,21 @@ class DARTSSpace(CellSpace):
                  backbone: Optional[Mapping] = None):
         super().__init__(num_blocks, ops, {**DARTS_DIALECT, **(dialect or {})}, 'blocks', distinct=True,
                          backbone=backbone)
+
+    def relaxed(self, model: Mapping) -> ConfigDict:
+        """Return a new model config whose backbone is the relaxation of all genotypes; ``model`` is not changed.
+
+        It has depth, width and linear layer of the network that :meth:`apply` makes, and neither its auxiliary head nor
+        its drop-path, as in the authors' code.
+
+        Raises:
+            ValueError: The network is frozen in part, nothing says its skeleton, or nothing could read its maps.
+        """
+        skeleton = self._skeleton(model)
+        frozen = [name for name, trained in (('frozen_stages', -1), ('norm_eval', False))
+                  if skeleton.get(name, trained) != trained]
+        if frozen:
+            raise ValueError(f'a relaxation trains all of the backbone: leave {frozen[0]} out of the CellNetwork')
+        kept = {name: value for name, value in skeleton.items() if name in RELAXED_SKELETON}
+        return self._with_backbone(model, dict(
+            kept, type='RelaxedCellNetwork', num_blocks=self.sizes[-1], ops=('none', *self.ops), dialect=self.dialect))

@@ -236,6 +236,31 @@ def test_graph_shows_states_operations_and_output():
         node['row'] for node in graph.nodes if node['id'].startswith('reduce'))
 
 
+def test_the_relaxation_has_the_skeleton_and_derives_genotypes_of_the_space():
+    backbone = dict(type='CellNetwork', genotype='darts_v2_cifar', num_cells=(1, 1), width=4, num_classes=5,
+                    auxiliary=True, drop_path=0.2, final_relu=False, norm_cfg=dict(type='BN'))
+    model = ConfigDict(type='ImageClassifier', backbone=backbone)
+    space = DARTSSpace(3, ops=('id', 'sep3'))
+    network = MODELS.build(space.relaxed(model)).backbone
+    assert model.backbone == backbone
+    assert network.ops == ('none', 'id', 'sep3') and not network.final_relu
+    assert {name: tuple(alpha.shape) for name, alpha in network.alphas.items()} == dict(normal=(9, 3), reduce=(9, 3))
+    genotype = Genotype(space.name, network.derive())
+    space.check(genotype, model)
+    assert network.out_channels == MODELS.build(space.apply(genotype, model)).backbone.out_channels
+
+
+def test_the_relaxation_as_a_detectors_backbone_feeds_its_neck():
+    model = Config.fromstring("_base_ = ['mmdet::_base_/models/retinanet_r50_fpn.py']", '.py').model
+    skeleton = dict(num_cells=(1, 1, 1), width=8, stem='darts_imagenet')
+    relaxed = DARTSSpace(backbone=skeleton).relaxed(model)
+    assert relaxed.backbone.type == 'RelaxedCellNetwork'
+    assert relaxed.neck.in_channels == DARTSSpace(backbone=skeleton).apply(
+        DARTSSpace().sample(np.random.default_rng(0)), model).neck.in_channels
+    with pytest.raises(ValueError, match='trains all of the backbone: leave frozen_stages out'):
+        DARTSSpace(backbone=dict(skeleton, frozen_stages=1)).relaxed(model)
+
+
 # ---- what is refused
 
 @pytest.mark.parametrize('settings, words', [

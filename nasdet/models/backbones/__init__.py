@@ -6,6 +6,8 @@ from nasdet.models.backbones.detnas_supernet import DetNASSupernet
 from nasdet.models.backbones.enas_micro_supernet import ENASMicroSupernet
 from nasdet.models.backbones.mbconv_net import MBConvNet
 from nasdet.models.backbones.mbconv_supernet import MBConvSupernet
+from nasdet.models.backbones.relaxed_cells import RelaxedCellNetwork
 from nasdet.models.backbones.resnet10 import ResNet10
 
-__all__ = ['CellNetwork', 'DetNASNet', 'DetNASSupernet', 'ENASMicroSupernet', 'MBConvNet', 'MBConvSupernet', 'ResNet10']
+__all__ = ['CellNetwork', 'DetNASNet', 'DetNASSupernet', 'ENASMicroSupernet', 'MBConvNet', 'MBConvSupernet',
+           'RelaxedCellNetwork', 'ResNet10']

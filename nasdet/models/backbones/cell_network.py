@@ -6,27 +6,17 @@ arXiv:1707.07012, section 3.1: a fixed stack of normal and reduction cells, whos
 
 from typing import Mapping, Optional, Sequence, Union
 
-import torch.nn.functional as F
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasdet.models.backbones.cell_stack import CellStack
 from nasdet.models.genotypes import genotype_value
-from nasdet.models.layers.cells import (
-    AuxiliaryHead,
-    Cell,
-    Dialect,
-    Slot,
-    build_stem,
-    check_skeleton,
-    read_cells,
-    stack_of_cells,
-)
+from nasdet.models.layers.cells import AuxiliaryHead, Cell, Dialect, read_cells
 
 
 @MODELS.register_module()
-class CellNetwork(BaseModule):
+class CellNetwork(CellStack):
     """Stacks the cells of a genotype.
 
     Without ``out_indices`` it is a classifier. With them it is a backbone, of which map 0 is the last one before the
@@ -74,67 +64,33 @@ class CellNetwork(BaseModule):
                  skip_reduction_input: bool = False, drop_path: float = 0.0, drop_path_by_depth: bool = True,
                  padding: str = 'symmetric', norm_cfg: Mapping = dict(type='BN'), frozen_stages: int = -1,
                  norm_eval: bool = False, init_cfg: Union[dict, list, None] = None):
-        super().__init__(init_cfg=init_cfg)
-        check_skeleton(num_cells, width, stem)
         value = genotype_value(genotype)
-        self.graphs = read_cells(value)
-        self.dialect = Dialect.of(value, padding, norm_cfg)
-        stack = stack_of_cells(num_cells, width, stem == 'nasnet_imagenet')
-        self.num_slots = len(stack)     # of the whole stack, on which drop-path depends
-        self.out_indices = _check_out_indices(out_indices, len(num_cells))
-        if self.out_indices:
-            stack = [slot for slot in stack if slot.stage <= max(self.out_indices)]
+        graphs, dialect = read_cells(value), Dialect.of(value, padding, norm_cfg)
+
+        def build_cell(slot, in_channels, halve_first):
+            return Cell(graphs[slot.kind], in_channels, slot.width, slot.kind == 'reduce', halve_first, dialect)
+
+        super().__init__(build_cell, dialect, num_cells, width, stem, stem_channels, out_indices, num_classes, dropout,
+                         fc_bias, final_relu, skip_reduction_input, init_cfg)
         if frozen_stages not in range(-1, len(num_cells) + 1):
             raise ValueError(f'frozen_stages={frozen_stages}, but this network has {len(num_cells)} stages')
-        if skip_reduction_input and 0 in num_cells:
-            raise ValueError(f'skip_reduction_input needs a normal cell after every reduction, not num_cells='
-                             f'{num_cells}')
-        self.stack = stack
-        self.final_relu, self.skip_reduction_input = final_relu, skip_reduction_input
         self.drop_path, self.drop_path_by_depth = drop_path, drop_path_by_depth
         self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
-        self.stem = build_stem(stem, stem_channels, width, self.dialect)
-        self.cells = nn.ModuleList()
-        self.out_channels, self.strides = self._add_cells()
-        if self.out_indices is None:
-            self._add_heads(num_classes, dropout, fc_bias, auxiliary, dict(auxiliary_head or {}))
-        elif auxiliary:
-            raise ValueError('only a classifier has an auxiliary head: with out_indices, set auxiliary=False')
+        self.auxiliary_cell, self.auxiliary_head = None, None
+        if auxiliary:
+            self._add_auxiliary_head(num_classes, dialect, dict(auxiliary_head or {}))
         self.set_drop_path_progress(1.0)
         self._freeze()
 
-    def _add_cells(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Build the cells and return the channels and strides of the maps."""
-        (first, channels), (first_stride, stride) = self.stem.channels, self.stem.strides
-        maps = {0: (channels if first is None else first, first_stride)}
-        for slot in self.stack:
-            reduction = slot.kind == 'reduce'
-            graph = self.graphs[slot.kind]
-            self.cells.append(Cell(graph, (first, channels), slot.width, reduction, first_stride < stride,
-                                   self.dialect))
-            if not self._keeps_first(slot):
-                first, first_stride = channels, stride
-            channels, stride = len(graph.concat) * slot.width, stride * (2 if reduction else 1)
-            maps[slot.stage] = (channels, stride)
-        return tuple(zip(*(maps[index] for index in sorted(maps)), strict=True))
-
-    def _keeps_first(self, slot: Slot) -> bool:
-        """Return whether the cell after this one reads the same first input."""
-        return self.skip_reduction_input and slot.kind == 'reduce' and slot.stage > 1
-
-    def _add_heads(self, num_classes: int, dropout: float, fc_bias: bool, auxiliary: bool, head: dict) -> None:
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(self.out_channels[-1], num_classes, bias=fc_bias)
+    def _add_auxiliary_head(self, num_classes: int, dialect: Dialect, head: dict) -> None:
+        if self.out_indices is not None:
+            raise ValueError('only a classifier has an auxiliary head: with out_indices, set auxiliary=False')
         before_reduction = max((i - 1 for i, slot in enumerate(self.stack) if slot.kind == 'reduce'), default=0)
         self.auxiliary_cell = head.pop('cell', before_reduction)
-        self.auxiliary_head = None
-        if auxiliary:
-            if self.auxiliary_cell not in range(len(self.stack)):
-                raise ValueError(f"auxiliary_head's cell is one of 0 to {len(self.stack) - 1}, not "
-                                 f'{self.auxiliary_cell}')
-            slot = self.stack[self.auxiliary_cell]
-            channels = len(self.graphs[slot.kind].concat) * slot.width
-            self.auxiliary_head = AuxiliaryHead(channels, num_classes, self.dialect, **head)
+        if self.auxiliary_cell not in range(len(self.stack)):
+            raise ValueError(f"auxiliary_head's cell is one of 0 to {len(self.stack) - 1}, not {self.auxiliary_cell}")
+        channels = self.cells[self.auxiliary_cell].out_channels
+        self.auxiliary_head = AuxiliaryHead(channels, num_classes, dialect, **head)
 
     def forward(self, images: Tensor) -> Union[Tensor, tuple[Tensor, ...]]:
         """Run the network.
@@ -146,28 +102,9 @@ class CellNetwork(BaseModule):
             A backbone: the maps (N, C, ceil(H / stride), ceil(W / stride)) of ``out_indices``, in their order. A
             classifier: logits (N, K); with its auxiliary head, in training, (logits, auxiliary logits).
         """
-        maps, auxiliary = self._run(images)
-        if self.out_indices is not None:
-            return tuple(self._finish(maps[index]) for index in self.out_indices)
-        logits = self.fc(self.dropout(self._finish(maps[max(maps)]).mean(dim=(2, 3))))
-        return logits if auxiliary is None else (logits, auxiliary)
-
-    def _run(self, images: Tensor) -> tuple[dict[int, Tensor], Optional[Tensor]]:
-        """Return the last map of each stage, and the auxiliary logits."""
-        auxiliary = None
-        first, last = self.stem(images)
-        maps = {0: last if first is None else first}
-        for index, (slot, cell) in enumerate(zip(self.stack, self.cells, strict=True)):
-            output = cell(first, last)
-            if not self._keeps_first(slot):
-                first = last
-            maps[slot.stage] = last = output
-            if self.training and self.out_indices is None and self.auxiliary_head and index == self.auxiliary_cell:
-                auxiliary = self.auxiliary_head(output)
-        return maps, auxiliary
-
-    def _finish(self, x: Tensor) -> Tensor:
-        return F.relu(x) if self.final_relu else x
+        maps, read = self._run(images, keep=self.auxiliary_cell if self.training else None)
+        outputs = self._outputs(maps)
+        return outputs if read is None else (outputs, self.auxiliary_head(read))
 
     def set_drop_path_progress(self, progress: float) -> None:
         """Set the probabilities to drop a path for this moment of a training.
@@ -196,11 +133,3 @@ class CellNetwork(BaseModule):
             module.eval()
             module.requires_grad_(False)
 
-
-def _check_out_indices(out_indices: Optional[Sequence[int]], num_stages: int) -> Optional[tuple[int, ...]]:
-    if out_indices is None:
-        return None
-    chosen = tuple(out_indices)
-    if not chosen or len(set(chosen)) < len(chosen) or any(index not in range(num_stages + 1) for index in chosen):
-        raise ValueError(f'out_indices are different maps among 0 to {num_stages}, at least one, not {list(chosen)}')
-    return chosen
