@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'nasdet'
 PARTS = ('spaces', 'searchers', 'estimators', 'trainers', 'costs', 'engines')
-CORE = {'genotype', 'registry', 'protocol', 'errors'}
+CORE = {'genotype', 'registry', 'protocol', 'errors', 'files', 'randomness'}
 
 # Folder -> the modules of nasdet that its files may import, besides those of the folder itself.
 BASES = {f'{part}.base' for part in PARTS}

@@ -2,5 +2,6 @@
 
 from nasdet.costs.additive import AdditiveMacs
 from nasdet.costs.complexity import Macs, Params, count
+from nasdet.costs.latency import Latency
 
-__all__ = ['AdditiveMacs', 'Macs', 'Params', 'count']
+__all__ = ['AdditiveMacs', 'Latency', 'Macs', 'Params', 'count']

@@ -111,7 +111,7 @@ class Macs(Cost):
                  scope: str = 'model', input_shape: Sequence[int] = (3, 640, 640)):
         super().__init__(space, model, limit, scope)
         self.input_shape = tuple(input_shape)
-        _check_scope(scope, model)
+        check_scope(scope, model)
         if scope == 'model' and 'roi_head' in model:
             raise ValueError("Macs(scope='model') would depend on the image's proposals in a two-stage detector: count "
                              "scope='neck' or scope='backbone'")
@@ -143,14 +143,15 @@ class Params(Cost):
     def __init__(self, space: Space, model: Optional[Mapping] = None, limit: Optional[float] = None,
                  scope: str = 'model'):
         super().__init__(space, model, limit, scope)
-        _check_scope(scope, model)
+        check_scope(scope, model)
 
     def __call__(self, genotype: Genotype) -> float:
         """Return the number of parameters."""
         return float(_parameters(_build(self.space.apply(genotype, self.model), self.scope)))
 
 
-def _check_scope(scope: str, model: Optional[Mapping]) -> None:
+def check_scope(scope: str, model: Optional[Mapping]) -> None:
+    """Raise ValueError unless a scope is known and there is a model to look at."""
     if scope not in SCOPES:
         raise ValueError(f'the scope of a cost is one of {SCOPES}, not {scope!r}')
     if not model:

@@ -26,15 +26,21 @@ def build_on_meta(cfg: Mapping) -> nn.Module:
     """
     try:
         with torch.device('meta'):
-            return _build(cfg)
+            return build_in_memory(cfg)
     except RuntimeError as error:
         if 'meta tensors' not in str(error):
             raise
-        return _build(cfg)
+        return build_in_memory(cfg)
 
 
-def _build(cfg: Mapping) -> nn.Module:
-    """Build a network with the scope in which a detector looks its parts up; random numbers go on as before."""
+def build_in_memory(cfg: Mapping) -> nn.Module:
+    """Build a network with random weights, in the scope in which a detector looks its parts up.
+
+    The random numbers of the process go on as before.
+
+    Args:
+        cfg: Its config; it is not changed.
+    """
     with DefaultScope.overwrite_default_scope('mmdet'), torch.random.fork_rng(devices=[]):
         return MODELS.build(copy.deepcopy(cfg))
 
@@ -130,6 +136,6 @@ def output_shapes(backbone: Mapping, input_shape: Shape) -> list[Shape]:
 @torch.no_grad()
 def _run_in_memory(cfg: Mapping, input_shape: Shape) -> Any:
     """Run a network for real on a black image, which takes seconds for a large one."""
-    network = _build(cfg)
+    network = build_in_memory(cfg)
     network.eval()
     return network(torch.zeros(1, *input_shape))

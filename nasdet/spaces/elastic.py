@@ -6,7 +6,7 @@ Search via Attentive Sampling. CVPR 2021, arXiv:2011.09011, table 1.
 """
 
 import math
-from typing import Mapping, Optional, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 from mmengine.config import ConfigDict
@@ -140,6 +140,16 @@ class ElasticSpace(Space):
         """Return the genotype with the largest value of every decision: the whole supernet."""
         from nasdet.models.layers.mbconv_choices import extreme_child
         return Genotype(self.name, extreme_child(self.choices_of_children, max))
+
+    def coarse_grid(self) -> Iterator[Genotype]:
+        """Yield the genotypes whose every kind of decision is as large, or as small, in the whole network."""
+        from nasdet.models.layers.mbconv_choices import coarse_children
+        seen = set()
+        for value in coarse_children(self.choices_of_children):
+            genotype = Genotype(self.name, value)
+            if self.key(genotype) not in seen:
+                seen.add(self.key(genotype))
+                yield genotype
 
     # ---- the bridge to MMDetection
 

@@ -74,6 +74,21 @@ def test_the_smallest_and_largest_child(preset, pick, params, mmacs, backbone_pa
         assert (counted['params'], round(counted['macs'] / 1e6, digits)) == expected
 
 
+@pytest.mark.parametrize('preset, resolutions, size', [('bignas', 5, 100), ('attentivenas', 4, 288)])
+def test_the_coarse_grid_holds_both_extremes_and_goes_from_small_to_large(preset, resolutions, size):
+    """BigNAS, section 3.3: depth, width and kernel of the whole network at once; 2 widths, as many of the others."""
+    space = ElasticSpace(preset, backbone=HEAD)
+    grid = list(space.coarse_grid())
+    assert len({space.key(genotype) for genotype in grid}) == len(grid) == size
+    assert {space.key(space.smallest()), space.key(space.largest())} <= {space.key(genotype) for genotype in grid}
+    assert len({genotype.value['resolution'] for genotype in grid}) == resolutions
+    for genotype in grid:
+        space.check(genotype)
+        sizes = [(stage['channels'] > own['channels'][0]) for stage, own
+                 in zip(genotype.value['stages'], space.choices_of_children['stages'], strict=True)]
+        assert len(set(sizes)) == 1     # all widths small, or all large
+
+
 def test_published_networks_lie_in_the_spaces():
     space = ElasticSpace('attentivenas', backbone=HEAD)
     assert space.smallest() == zoo.load('attentivenas_a0')

@@ -4,7 +4,8 @@ Choices are written as a genotype is, with a list of values where a genotype has
 ``stem_channels``, ``head_channels``, and of each stage ``channels``, ``depth``, ``kernel`` and ``expansion``.
 """
 
-from typing import Any, Callable, Mapping, Sequence
+from itertools import product
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from nasdet.models.layers.mbconv_genotype import (
     GENES,
@@ -52,6 +53,30 @@ def with_genes(choices: Mapping, genes: Mapping[str, Any]) -> dict[str, Any]:
 def extreme_child(choices: Mapping, pick: Callable = max) -> dict[str, Any]:
     """Return the genotype that has the largest value of every gene, or with ``pick=min`` the smallest."""
     return with_genes(choices, {name: pick(values) for name, values in genes_of(choices).items()})
+
+
+def coarse_children(choices: Mapping) -> Iterator[dict[str, Any]]:
+    """Yield the genotypes that choose resolution, width, depth, kernel and expansion for the whole network at once.
+
+    A setting of a gene is as far along the list of its values in every stage: all the smallest, all the largest, or in
+    between (BigNAS, section 3.3). It has as many settings as the longest of its lists, but widths only the smallest and
+    the largest; stages that look the same in two settings come once.
+
+    Args:
+        choices: Valid ones.
+    """
+    options = {name: sorted(values) for name, values in genes_of(choices).items()}
+    groups: dict[str, list[str]] = {}
+    for name in options:
+        groups.setdefault(name.rpartition('.')[2], []).append(name)
+    settings = []
+    for kind, names in groups.items():
+        steps = max(len(options[name]) for name in names)
+        shares = (0.0, 1.0) if kind == 'channels' else [step / max(steps - 1, 1) for step in range(steps)]
+        found = [{name: options[name][round(share * (len(options[name]) - 1))] for name in names} for share in shares]
+        settings.append([one for index, one in enumerate(found) if one not in found[:index]])
+    for chosen in product(*settings):
+        yield with_genes(choices, {name: value for setting in chosen for name, value in setting.items()})
 
 
 def check_choices(choices: Mapping) -> None:
