@@ -6,7 +6,7 @@ Recognition", CVPR 2018, arXiv:1707.07012, appendix A.
 """
 
 from contextlib import contextmanager
-from typing import Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
@@ -37,13 +37,25 @@ class Controller(nn.Module):
         hidden: Number of LSTM units, and the size of the embeddings.
         init: All parameters are drawn uniformly from [-init, init].
         seed: Of that draw.
+        tanh: Of some kinds, a bound c: their logits are c tanh(logits / temperature), so that no decision is ever quite
+            made (Bello, Pham, Le, Norouzi, Bengio, arXiv:1611.09940).
+        temperature: See ``tanh``.
+
+    Raises:
+        ValueError: ``tanh`` bounds a kind that the vocabulary does not have.
     """
 
-    def __init__(self, vocab: dict[str, tuple], hidden: int = 100, init: float = 0.1, seed: int = 0):
+    def __init__(self, vocab: dict[str, tuple], hidden: int = 100, init: float = 0.1, seed: int = 0,
+                 tanh: Optional[Mapping[str, float]] = None, temperature: float = 1.0):
         super().__init__()
-        sizes = [len(tokens) for tokens in vocab.values()]
-        self.first = dict(zip(vocab, [0, *np.cumsum(sizes)[:-1].tolist()], strict=True))
-        self.start = sum(sizes)
+        unknown = sorted(set(tanh or {}) - set(vocab))
+        if unknown:
+            raise ValueError(f'tanh bounds decisions of the kind {unknown[0]!r}, but this space has the kinds '
+                             f'{", ".join(vocab)}')
+        self.tanh, self.temperature = dict(tanh or {}), temperature
+        self.sizes = [len(tokens) for tokens in vocab.values()]
+        self.first = dict(zip(vocab, [0, *np.cumsum(self.sizes)[:-1].tolist()], strict=True))
+        self.start = sum(self.sizes)
         self.embedding = nn.Embedding(self.start + 1, hidden)
         self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
         self.head = nn.Linear(hidden, self.start)
@@ -63,6 +75,15 @@ class Controller(nn.Module):
         Returns:
             The tokens, and the log-probability of each; 0 where it was forced.
         """
+        return self._take(space, lambda logits: _draw(logits, rng))
+
+    @torch.no_grad()
+    def greedy(self, space: Space) -> tuple[int, ...]:
+        """Return the tokens of the architecture that takes the likeliest one at each decision, of equals the first."""
+        return self._take(space, lambda logits: (int(logits.argmax()), 0.0))[0]
+
+    def _take(self, space: Space, decide: Callable) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Walk through a space; ``decide`` gives position and log-probability for the logits of an open decision."""
         tokens: tuple[int, ...] = ()
         log_probs: tuple[float, ...] = ()
         last = self.start
@@ -71,7 +92,7 @@ class Controller(nn.Module):
             state = torch.lstm_cell(self.embedding.weight[last:last + 1], state, *self.lstm.all_weights[0])
             position, log_prob = 0, 0.0
             if not choice.forced:
-                position, log_prob = _draw(self.head(state[0])[0, self.rows(choice)], rng)
+                position, log_prob = decide(self._logits(state[0])[0, self.rows(choice)])
             tokens += (choice.legal[position],)
             log_probs += (log_prob,)
             last = self.first[choice.kind] + choice.legal[position]
@@ -89,9 +110,18 @@ class Controller(nn.Module):
         """
         inputs, targets, legal = self._pack(sequences)
         output, _ = self.lstm(self.embedding(inputs))
-        log_p = torch.log_softmax(self.head(output).masked_fill(~legal, -torch.inf), dim=-1)
+        log_p = torch.log_softmax(self._logits(output).masked_fill(~legal, -torch.inf), dim=-1)
         entropy = -(log_p.exp() * log_p.masked_fill(~legal, 0.0)).sum(-1)
         return log_p.gather(-1, targets.unsqueeze(-1)).squeeze(-1), entropy
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Return the logits (..., V) of hidden states (..., hidden), bounded where a kind has a bound."""
+        logits = self.head(hidden)
+        if not self.tanh:
+            return logits
+        kinds = logits.split(self.sizes, dim=-1)
+        return torch.cat([self.tanh[kind] * torch.tanh(part / self.temperature) if kind in self.tanh else part
+                          for kind, part in zip(self.first, kinds, strict=True)], dim=-1)
 
     def rows(self, choice: Choice) -> list[int]:
         """Return the rows of the linear layer that give the logits of a decision's legal tokens."""

@@ -2,6 +2,7 @@
 
 from nasdet.training.checkpoints import AtomicBackend, latest_checkpoint, save_trained, save_weights, trained_state
 from nasdet.training.drop_path import DropPathScheduleHook
+from nasdet.training.enas import ENASTrainLoop
 from nasdet.training.hooks import LossCheckHook, ReseedHook
 from nasdet.training.paths import BinnedPaths, PathSamplingHook, extracted_state, searched_modules, set_path
 from nasdet.training.precision import CpuAmpOptimWrapper
@@ -12,8 +13,8 @@ from nasdet.training.sandwich import SandwichTrainLoop, check_sandwich, sandwich
 from nasdet.training.schedule import scale_schedule
 
 __all__ = [
-    'AtomicBackend', 'BinnedPaths', 'CpuAmpOptimWrapper', 'DropPathScheduleHook', 'LossCheckHook', 'PathSamplingHook',
-    'ProgressHook', 'ReseedHook', 'SandwichTrainLoop', 'TrainingRunner', 'build_runner', 'check_sandwich',
-    'extracted_state', 'latest_checkpoint', 'recalibrated', 'sandwich_step', 'save_trained', 'save_weights',
-    'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
+    'AtomicBackend', 'BinnedPaths', 'CpuAmpOptimWrapper', 'DropPathScheduleHook', 'ENASTrainLoop', 'LossCheckHook',
+    'PathSamplingHook', 'ProgressHook', 'ReseedHook', 'SandwichTrainLoop', 'TrainingRunner', 'build_runner',
+    'check_sandwich', 'extracted_state', 'latest_checkpoint', 'recalibrated', 'sandwich_step', 'save_trained',
+    'save_weights', 'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
 ]

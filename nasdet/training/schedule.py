@@ -1,9 +1,10 @@
 """A learning rate schedule written for some epochs, carried over to fewer or more."""
 
+from itertools import accumulate, pairwise
 from typing import Any, Mapping, Sequence, Union
 
 WARMUP_SHARE = 0.1      # a warm-up counted in iterations takes at most this share of the training
-SCALABLE = ('MultiStep', 'Step', 'CosineAnnealing', 'Linear', 'Constant', 'Poly')
+SCALABLE = ('MultiStep', 'Step', 'CosineAnnealing', 'CosineRestart', 'Linear', 'Constant', 'Poly')
 TIMES = ('begin', 'end', 'T_max', 'step_size')
 
 
@@ -48,6 +49,9 @@ def _scale(scheduler: Mapping, unit: float, epoch_length: int, epochs: int) -> d
             scaled[name] = round(scaled[name] * unit)
     if 'milestones' in scaled:
         scaled['milestones'] = [round(milestone * unit) for milestone in scaled['milestones']]
+    if 'periods' in scaled:
+        ends = [0, *(round(end * unit) for end in accumulate(scaled['periods']))]
+        scaled['periods'] = [after - before for before, after in pairwise(ends)]
     return dict(scaled, by_epoch=False)
 
 

@@ -41,3 +41,12 @@ def test_a_warmup_of_no_iterations_is_left_out():
 def test_what_cannot_be_scaled_is_refused():
     with pytest.raises(ValueError, match="'ExponentialLR' cannot be scaled"):
         scale_schedule(dict(type='ExponentialLR', gamma=0.9), 12, 6, 10)
+
+
+def test_restarts_keep_their_places_and_the_last_ends_with_the_training():
+    restarts = dict(type='CosineRestartLR', periods=[10, 20, 40, 80], restart_weights=[1, 1, 1, 1], eta_min=0.1,
+                    by_epoch=True, convert_to_iter_based=True)
+    assert scale_schedule(restarts, 150, 150, 7)[0]['periods'] == [70, 140, 280, 560]
+    shorter = scale_schedule(restarts, 150, 6, 5)[0]
+    assert shorter['periods'] == [2, 4, 8, 16] and shorter['by_epoch'] is False
+    assert sum(scale_schedule(restarts, 150, 1, 4)[0]['periods']) == 4
