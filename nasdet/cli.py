@@ -74,8 +74,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     which.add_argument('--genotype', help='JSON file of a genotype of the same space')
     which.add_argument('--top-k', type=int, metavar='K',
                        help='only list the genotypes of the K best architectures, for a search by ListSearcher')
+    which.add_argument('--front', action='store_true',
+                       help='only list the genotypes of the Pareto front of reward and costs, best reward first')
     parser.add_argument('--out', help='folder to write, new, empty or an earlier export; default: WORK_DIR/export/NAME.'
-                                      ' With --top-k a file, a genotype a line; default: WORK_DIR/export/best-K.jsonl')
+                                      ' With --top-k or --front a file, a genotype a line; default: '
+                                      'WORK_DIR/export/best-K.jsonl or front.jsonl')
     parser.add_argument('--standalone', action='store_true',
                         help="put the network's classes there too, so that MMDetection runs it without nasdet")
 

@@ -86,7 +86,7 @@ def best_so_far(rewards: Sequence[Optional[float]]) -> list[tuple[int, float]]:
 
 
 def draw_scatter(points: Sequence[tuple[float, float]], best: int, cost: str, unit: str, reward: str,
-                 limit: Optional[float] = None) -> bytes:
+                 limit: Optional[float] = None, front: Sequence[int] = ()) -> bytes:
     """Draw the reward of evaluated architectures against a cost.
 
     Args:
@@ -96,6 +96,7 @@ def draw_scatter(points: Sequence[tuple[float, float]], best: int, cost: str, un
         unit: Of the cost.
         reward: Label of the reward's axis.
         limit: Drawn as a line where it lies near the points.
+        front: Indices of the pairs on the Pareto front, drawn as a line of steps.
 
     Returns:
         SVG.
@@ -103,6 +104,9 @@ def draw_scatter(points: Sequence[tuple[float, float]], best: int, cost: str, un
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=WIDE, layout='constrained')
         axes = figure.add_subplot()
+        if front:
+            axes.step(*_columns(sorted(points[index] for index in front)), where='post', color=CONTROL,
+                      label='Pareto front')
         axes.scatter(*_columns(points), s=18, color=SEARCHED, alpha=0.5, linewidths=0,
                      rasterized=len(points) > VECTOR_POINTS)
         axes.plot(*points[best], 'o', markersize=11, fillstyle='none', color=INK, label='best reward')

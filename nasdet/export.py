@@ -4,7 +4,7 @@ import os
 import shutil
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, Sequence
 
 from mmengine.config import Config, ConfigDict
 
@@ -14,7 +14,7 @@ from nasdet.errors import SearchError
 from nasdet.existing import ExistingSearch
 from nasdet.files import write_whole
 from nasdet.genotype import Genotype
-from nasdet.history import STEP, History
+from nasdet.history import STEP, History, Trial
 from nasdet.record import read_record
 from nasdet.workdir import WorkDir
 
@@ -131,10 +131,12 @@ def _evaluators(evaluator) -> list:
 
 
 def main(args) -> int:
-    """Run ``nasdet export WORK_DIR [--trial N | --genotype FILE | --top-k K] [--out DIR] [--standalone]``."""
+    """Run ``nasdet export WORK_DIR [--trial N | --genotype FILE | --top-k K | --front] [--out DIR] [--standalone]``."""
     search = ExistingSearch(args.work_dir)
     if args.top_k is not None:
         return _list_best(search.folder, args.top_k, args.out)
+    if args.front:
+        return _list_front(search, args.out)
     folder, space, weights = search.folder, search.space, search.weights()
     with closing(History(folder.history, read_only=True)) as history:
         trial, genotype = _chosen(args, history)
@@ -157,11 +159,28 @@ def _list_best(folder: WorkDir, number: int, out: Optional[str]) -> int:
     ranking = read_record(folder.history).ranking[:max(number, 0)]
     if not ranking:
         raise SearchError(f'nothing to list: --top-k is {number}, and {folder.path} must hold a trial that succeeded')
-    path = Path(out or folder.path / 'export' / f'best-{number}.jsonl')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, ''.join(f'{trial.proposal.genotype.to_json()}\n' for trial in ranking).encode())
-    print(f'{path}: {len(ranking)} genotypes, rewards {ranking[0].result.reward} to {ranking[-1].result.reward}')
+    _write_list(ranking, Path(out or folder.path / 'export' / f'best-{number}.jsonl'))
     return 0
+
+
+def _list_front(search: ExistingSearch, out: Optional[str]) -> int:
+    """Write the genotypes of the Pareto front of reward and costs to a file, and say what each is."""
+    costs = search.costs()
+    front = read_record(search.folder.history).front([cost.name for cost in costs])
+    if not costs or not front:
+        raise SearchError(f'no front to list: {search.folder.path} must hold a trial that succeeded, and the search '
+                          f'costs beside its reward')
+    for trial in front:
+        dear = ', '.join(f'{cost.name} {trial.result.costs[cost.name]:,.15g} {cost.unit}' for cost in costs)
+        print(f'trial {trial.trial}: reward {trial.result.reward}, {dear}')
+    _write_list(front, Path(out or search.folder.path / 'export' / 'front.jsonl'))
+    return 0
+
+
+def _write_list(trials: Sequence[Trial], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, ''.join(f'{trial.proposal.genotype.to_json()}\n' for trial in trials).encode())
+    print(f'{path}: {len(trials)} genotypes, rewards {trials[0].result.reward} to {trials[-1].result.reward}')
 
 
 def _chosen(args, history) -> tuple[Optional[int], Genotype]:

@@ -3,10 +3,11 @@
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Sequence
 
 from nasdet.errors import SearchError
 from nasdet.history import EVALUATED, REFUSED, STEP, History, Trial
+from nasdet.pareto import front
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ class Record:
             if trial.status == 'ok' and (trial.key not in best or trial.result.reward > best[trial.key].result.reward):
                 best[trial.key] = trial
         return sorted(best.values(), key=lambda trial: trial.result.reward, reverse=True)
+
+    def front(self, costs: Sequence[str]) -> list[Trial]:
+        """Return the Pareto front of reward and costs: what nothing beats in all of them, best reward first.
+
+        Args:
+            costs: Their names, all to be small.
+        """
+        ranking = self.ranking
+        points = [(first_objective(trial), *(-trial.result.costs[name] for name in costs)) for trial in ranking]
+        return [ranking[index] for index in front(points)]
 
 
 def first_objective(trial: Trial) -> float:

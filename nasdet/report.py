@@ -49,7 +49,8 @@ def draw(report: Report) -> dict[str, bytes]:
     if ranking and report.costs:
         cost = report.costs[0]
         points = [(trial.result.costs[cost.name], first_objective(trial)) for trial in ranking]
-        pictures['reward_cost'] = draw_scatter(points, 0, cost.name, cost.unit, report.reward_name, cost.limit)
+        front = [ranking.index(trial) for trial in record.front([cost.name])]
+        pictures['reward_cost'] = draw_scatter(points, 0, cost.name, cost.unit, report.reward_name, cost.limit, front)
     if report.graph is not None and report.graph.nodes:
         pictures['architecture'] = draw_graph(report.graph)
     return pictures

@@ -179,7 +179,8 @@ def _scatter(report: Report, pictures: dict) -> str:
     cost = report.costs[0]
     return (f'<h2>Reward and cost</h2>\n{_image(pictures["reward_cost"], "reward against cost")}'
             f'<p class="note">Each dot is one architecture; {escape(cost.name)} in '
-            f'{escape(cost.unit or "its own unit")}.</p>\n')
+            f'{escape(cost.unit or "its own unit")}. The line is the Pareto front, what no other architecture beats in '
+            f'both; <code>nasdet export --front</code> lists the front of all costs.</p>\n')
 
 
 def _architecture(report: Report, pictures: dict) -> str:

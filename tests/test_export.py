@@ -1,16 +1,20 @@
 """The folder of an export: what it may replace, what its config imports, and what it holds alone."""
 
 import os
+import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config, ConfigDict
 
 from nasdet.cli import main
+from nasdet.costs.base import Cost
 from nasdet.errors import SearchError
 from nasdet.export import detector_config, export
 from nasdet.genotype import Genotype
 from nasdet.record import read_record
+from nasdet.report import draw, read_report
 from nasdet.search import Search
 from nasdet.searchers import ListSearcher
 from tests.faults.drive import toy_config
@@ -107,6 +111,41 @@ def test_the_best_are_listed_for_another_search(searched, capfd):
     assert searcher.genotypes == [trial.proposal.genotype for trial in ranking]
     assert main(['export', str(searched), '--top-k', '1', '--out', 'best.jsonl']) == 0
     assert Path('best.jsonl').read_text() == path.read_text().splitlines(keepends=True)[0]
+
+
+class Widths(Cost):
+    """The channels of all convolutions of a toy."""
+
+    unit = 'channels'
+
+    def __call__(self, genotype):
+        return float(sum(layer.get('width', 0) for layer in genotype.value['layers']))
+
+
+def test_the_front_of_reward_and_costs_is_listed_and_drawn(tmp_path, capfd):
+    costs = [dict(type='tests.test_export.Widths')]
+    cfg = toy_config(tmp_path / 'evaluations.log', 0, budget=dict(trials=30), costs=costs)
+    with closing(Search.from_cfg(cfg, str(tmp_path / 'work'))) as search:
+        search.run()
+    assert main(['export', str(tmp_path / 'work'), '--front']) == 0
+    said = capfd.readouterr().out
+    ranking = read_record(tmp_path / 'work' / 'history.sqlite').ranking
+    wanted, cheapest = [], float('inf')
+    for trial in ranking:       # from the best reward down: on the front is what is cheaper than all before it
+        if trial.result.costs['Widths(model)'] < cheapest:
+            wanted.append(trial)
+            cheapest = trial.result.costs['Widths(model)']
+            assert f'trial {trial.trial}: reward {trial.result.reward}, Widths(model) {cheapest:.15g} channels' in said
+    assert 1 < len(wanted) < len(ranking)
+    listed = (tmp_path / 'work' / 'export' / 'front.jsonl').read_text()
+    assert listed == ''.join(f'{trial.proposal.genotype.to_json()}\n' for trial in wanted)
+    picture = draw(read_report(tmp_path / 'work'))['reward_cost']
+    assert b'Pareto front' in re.sub(rb'<!--|-->', b'', picture)
+
+
+def test_without_costs_there_is_no_front(searched, capfd):
+    assert main(['export', str(searched), '--front']) == 1
+    assert 'no front to list' in capfd.readouterr().err
 
 
 def test_a_list_of_nothing_is_refused(searched, capfd):
