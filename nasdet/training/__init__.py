@@ -1,5 +1,6 @@
 """What happens inside a training: hooks, batch norm recalibration, precision, checkpoints, and the Runner for it."""
 
+from nasdet.training.bilevel import BilevelTrainLoop, WeightsOptimWrapperConstructor
 from nasdet.training.checkpoints import AtomicBackend, latest_checkpoint, save_trained, save_weights, trained_state
 from nasdet.training.drop_path import DropPathScheduleHook
 from nasdet.training.enas import ENASTrainLoop
@@ -13,8 +14,9 @@ from nasdet.training.sandwich import SandwichTrainLoop, check_sandwich, sandwich
 from nasdet.training.schedule import scale_schedule
 
 __all__ = [
-    'AtomicBackend', 'BinnedPaths', 'CpuAmpOptimWrapper', 'DropPathScheduleHook', 'ENASTrainLoop', 'LossCheckHook',
-    'PathSamplingHook', 'ProgressHook', 'ReseedHook', 'SandwichTrainLoop', 'TrainingRunner', 'build_runner',
-    'check_sandwich', 'extracted_state', 'latest_checkpoint', 'recalibrated', 'sandwich_step', 'save_trained',
-    'save_weights', 'scale_schedule', 'searched_modules', 'set_path', 'trained_state',
+    'AtomicBackend', 'BilevelTrainLoop', 'BinnedPaths', 'CpuAmpOptimWrapper', 'DropPathScheduleHook', 'ENASTrainLoop',
+    'LossCheckHook', 'PathSamplingHook', 'ProgressHook', 'ReseedHook', 'SandwichTrainLoop', 'TrainingRunner',
+    'WeightsOptimWrapperConstructor', 'build_runner', 'check_sandwich', 'extracted_state', 'latest_checkpoint',
+    'recalibrated', 'sandwich_step', 'save_trained', 'save_weights', 'scale_schedule', 'searched_modules', 'set_path',
+    'trained_state',
 ]

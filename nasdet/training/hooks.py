@@ -10,6 +10,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import set_random_seed
+from torch.utils.data import DataLoader
 
 
 @HOOKS.register_module()
@@ -28,7 +29,17 @@ class ReseedHook(Hook):
         """Seed the epoch."""
         entropy = (runner.seed, runner.epoch, get_rank())
         set_random_seed(_mixed(entropy))
-        runner.train_dataloader.worker_init_fn = partial(_seed_worker, entropy)
+        seed_workers(runner.train_dataloader, entropy)
+
+
+def seed_workers(loader: DataLoader, entropy: tuple) -> None:
+    """Seed the workers that a data loader starts from now on, each with another number.
+
+    Args:
+        loader: Its workers do not live on from epoch to epoch.
+        entropy: Whole numbers.
+    """
+    loader.worker_init_fn = partial(_seed_worker, entropy)
 
 
 def _seed_worker(entropy: tuple, worker: int) -> None:

@@ -1,0 +1,168 @@
+"""DARTS: weights and a continuous relaxation of the architecture, trained in turn by gradients.
+
+Liu, Simonyan, Yang: DARTS: Differentiable Architecture Search. ICLR 2019, arXiv:1806.09055; numbers, and what the paper
+leaves open, as in the authors' code.
+"""
+
+import copy
+import time
+from pathlib import Path
+from typing import Collection, Mapping, Optional
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+
+from nasdet.datasets.config import metric_names
+from nasdet.datasets.contents import digest
+from nasdet.datasets.dataloaders import innermost
+from nasdet.datasets.tasks import task_of
+from nasdet.errors import SearchError
+from nasdet.genotype import Genotype
+from nasdet.models.meta import build_on_meta
+from nasdet.protocol import Evaluation
+from nasdet.registry import TRAINERS
+from nasdet.spaces.base import Space
+from nasdet.trainers.base import Record, Trainer
+from nasdet.training import ProgressHook, build_runner
+from nasdet.training.bilevel import ADAM, count_skips, relaxed_module
+from nasdet.training.runner import source_epochs
+from nasdet.training.subset import image_count
+
+FOLDER = 'training'
+CONSTRUCTOR = 'WeightsOptimWrapperConstructor'
+
+
+@TRAINERS.register_module()
+class DARTSTrainer(Trainer):
+    """Trains a space's relaxation: in each iteration the architecture on search-val, then the weights on search-train.
+
+    A step is an epoch. It is recorded with the genotype that the architecture parameters stand for, the accuracy of
+    the whole relaxation on search-val, and the identities (``skips``) in the normal cell, of which many are the known
+    sign of a search that fails. The last epoch's genotype is the result. It has no weights from the search: its network
+    is trained from scratch, and only that says how good it is.
+
+    ``WORK_DIR/training/`` holds log and checkpoints.
+
+    Args:
+        space: With ``relaxed``.
+        config: The prepared config; its ``optim_wrapper`` and ``param_scheduler`` are those of the weights.
+        work_dir: The search's folder.
+        epochs: Of the training; None: ``train_cfg.max_epochs``. The schedule is scaled to them.
+        order: 2 differentiates through a virtual step of the weights, which takes five forward and backward passes an
+            iteration, three of them on the batch of search-train; 1 takes the weights as they are, in two passes.
+        architecture: Arguments of the architecture parameters' Adam that are not the paper's.
+        warmup_epochs: Epochs of the weights alone before; 0 in the paper.
+        max_skips: End the search after the epoch in which the normal cell has more identities than this, with the
+            genotype of the epoch before; None, as in the paper: never.
+        num_workers: Processes that load data for the training, of each split; 0 loads in the same process.
+        seed: In a search, the search's where the config does not say.
+    """
+
+    requires = ('apply', 'relaxed')
+
+    def __init__(self, space: Space, config: Config, work_dir: Path, epochs: Optional[int] = None, order: int = 2,
+                 architecture: Optional[Mapping] = None, warmup_epochs: int = 0, max_skips: Optional[int] = None,
+                 num_workers: int = 0, seed: int = 0):
+        super().__init__(space, config, work_dir)
+        self.epochs = epochs or source_epochs(config)
+        self.order, self.architecture = order, {**ADAM, **(architecture or {})}
+        self.warmup_epochs, self.max_skips = warmup_epochs, max_skips
+        self.num_workers, self.seed = num_workers, seed
+        self.folder = self.work_dir / FOLDER
+
+    @property
+    def steps(self) -> int:
+        """Epochs; fewer are trained where ``max_skips`` ends the search."""
+        return self.epochs
+
+    @property
+    def images(self) -> int:
+        """Images that the weights are trained on, and after the warm-up as many for the architecture.
+
+        Each step counts its batch once, however many passes over it the second order takes.
+        """
+        return (2 * self.epochs - self.warmup_epochs) * image_count(self.config, 'train')
+
+    @property
+    def metric_names(self) -> Optional[Collection[str]]:
+        """Names of the figures of the config's metric."""
+        return metric_names(self.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of search-train and search-val."""
+        return digest('DARTSTrainer', task_of(self.config).digests(self.config)['trainval'])
+
+    def check(self) -> None:
+        """Refuse numbers that do not fit, and data or an optimiser that the training could not use.
+
+        Raises:
+            ValueError: One of these.
+        """
+        if self.order not in (1, 2):
+            raise ValueError(f'DARTSTrainer: order is 1 or 2, not {self.order!r}')
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise ValueError(f'DARTSTrainer: warmup_epochs is at least 0 and less than epochs={self.epochs}, not '
+                             f'{self.warmup_epochs}')
+        if self.config.optim_wrapper.get('constructor', CONSTRUCTOR) != CONSTRUCTOR:
+            raise ValueError('DARTSTrainer keeps architecture parameters out of the optimiser by a constructor of its '
+                             'own: leave constructor out of optim_wrapper')
+        relaxed_module(build_on_meta(self.space.relaxed(self.config.model)))
+        batch, images = self.config.train_dataloader.batch_size, image_count(self.config, 'val')
+        if images < batch:
+            raise ValueError(f'search-val has {images} images, fewer than a batch of {batch}, which the architecture '
+                             f'is trained on: take a smaller batch_size in train_dataloader, or more images')
+
+    def run(self, record: Record) -> None:
+        """Train all epochs."""
+        config = copy.deepcopy(self.config)
+        config.optim_wrapper.constructor = CONSTRUCTOR
+        loop = dict(type='BilevelTrainLoop', val_dataloader=self._search_val(), order=self.order,
+                    architecture=self.architecture, warmup_epochs=self.warmup_epochs, max_skips=self.max_skips)
+        progress = ProgressHook('DARTS training')
+        runner = build_runner(config, self.space.relaxed(config.model), self.folder, self.epochs, self.seed,
+                              checkpoints=True, num_workers=self.num_workers, loop=loop,
+                              hooks=[EpochRecordHook(self.space, record), progress])
+        try:
+            runner.train()
+        except FloatingPointError as error:
+            raise SearchError(f'the training in {self.folder} failed: {error}') from error
+        finally:
+            progress.close()
+            runner.close()
+
+    def _search_val(self) -> ConfigDict:
+        """Return the loader of search-val in mixed order and whole batches, read as search-train is."""
+        loader = copy.deepcopy(self.config.train_dataloader)
+        augmented = task_of(self.config).read_as(innermost(self.config, 'val'), innermost(self.config, 'train'))
+        augmented.pop('test_mode', None)    # of a detector's data: they are trained on here
+        loader.update(dataset=augmented, drop_last=True, num_workers=self.num_workers, persistent_workers=False,
+                      sampler=dict(type='DefaultSampler', shuffle=True))
+        if self.num_workers == 0:
+            loader.pop('prefetch_factor', None)
+        return loader
+
+
+class EpochRecordHook(Hook):
+    """Records each epoch with the genotype that the architecture parameters stand for, the last one as the result.
+
+    Args:
+        space: Of the genotypes.
+        record: Takes the step.
+    """
+
+    def __init__(self, space: Space, record: Record):
+        self.space, self.record = space, record
+
+    def before_train_epoch(self, runner) -> None:
+        """Note the time."""
+        self.started = time.perf_counter()
+
+    def after_train_epoch(self, runner) -> None:
+        """Score the relaxation on search-val and record the epoch, before its checkpoint is written."""
+        loop = runner.train_loop
+        metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
+        cost = dict(seconds=time.perf_counter() - self.started, iterations=len(loop.dataloader))
+        fidelity = dict(epochs=runner.epoch + 1, skips=count_skips(loop.derived))
+        self.record(runner.epoch, Genotype(self.space.name, loop.derived), Evaluation(metrics, cost, fidelity),
+                    candidate=loop.is_last_epoch)
