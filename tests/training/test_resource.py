@@ -1,0 +1,145 @@
+"""MorphNet's cost and penalty, against figures computed by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from nasdet.models.channels import trace_channels
+from nasdet.training.resource import Importance, Resource
+
+
+class SpecifiedNetwork(nn.Module):
+    """The network by which the authors' library tests its own regulariser: two layers, a concatenation, two layers."""
+
+    gammas = dict(bn1=((0.8, 7), (0.2, 6)), bn2=((-0.7, 11), (0.1, 12)), bn3=((0.6, 10), (-0.3, 19)),
+                  bn4=((-0.5, 17), (-0.4, 14)))
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 13, (7, 5), padding=(3, 2))
+        self.conv2 = nn.Conv2d(3, 23, 1)
+        self.conv3 = nn.Conv2d(36, 29, 3, stride=2, padding=1)
+        self.conv4 = nn.Conv2d(36, 31, 1)
+        for name, parts in self.gammas.items():
+            gamma = torch.tensor([value for value, times in parts for _ in range(times)])
+            setattr(self, name, nn.BatchNorm2d(len(gamma)))
+            getattr(self, name).weight.data.copy_(gamma)
+
+    def forward(self, image):
+        joined = torch.cat([self.bn1(self.conv1(image)), self.bn2(self.conv2(image))], 1)
+        return self.bn3(self.conv3(joined)), self.bn4(self.conv4(joined))
+
+
+def inner(model, image):
+    """Run a network whose outputs are not fixed."""
+    model(image)
+
+
+def toy(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6),
+                         nn.BatchNorm2d(6), nn.Conv2d(6, 5, 1), nn.ReLU(), nn.Conv2d(5, 2, 1))
+
+
+def test_cost_and_penalty_of_the_specified_network():
+    """FLOPs, two a multiply-add: 985,404 and 1,410,376.375, as the authors' own test prints them."""
+    network = SpecifiedNetwork()
+    graph = trace_channels(network, (3, 17, 19), forward=inner)
+    resource, measure = Resource(graph), Importance(network, graph, gamma_threshold=0.45)
+    importance = measure()
+    alive = measure.alive(importance)
+    assert set(measure.kinds.values()) == {'gamma'}
+    assert {name: 2 * layer.macs for name, layer in graph.layers.items() if layer.macs} == dict(
+        conv1=22610, conv2=646, conv3=1620, conv4=646)
+    assert 2 * resource.cost(alive) == 985404
+    assert 2 * resource.penalty(importance, alive).item() == pytest.approx(1410376.375, abs=0.2)
+    assert 2 * resource.penalty(importance.double(), alive).item() == pytest.approx(1410376.4, abs=0.05)
+
+
+def test_parameters_of_the_specified_network():
+    graph = trace_channels(SpecifiedNetwork(), (3, 17, 19), forward=inner)
+    weights = 35 * 3 * 13 + 3 * 23 + 9 * 36 * 29 + 36 * 31
+    assert Resource(graph, 'params').cost(graph.all_alive()) == weights
+
+
+def test_penalty_of_ones_is_twice_the_cost():
+    graph = trace_channels(SpecifiedNetwork(), (3, 17, 19), forward=inner)
+    resource = Resource(graph)
+    ones = torch.ones(graph.num_channels, dtype=torch.float64)
+    assert resource.penalty(ones, graph.all_alive()) == 2 * resource.cost(graph.all_alive())
+
+
+def test_the_slope_of_the_penalty_is_what_a_channel_costs():
+    """In a network where no layer reads and writes channels of one group."""
+    network = toy()
+    graph = trace_channels(network, (3, 12, 12))
+    resource, alive = Resource(graph), graph.all_alive()
+    importance = torch.ones(graph.num_channels, dtype=torch.float64, requires_grad=True)
+    resource.penalty(importance, alive).backward()
+    for group in ('0', '5'):
+        for number in graph.groups[group].channels.tolist():
+            without = alive.clone()
+            without[number] = False
+            saved = resource.cost(alive) - resource.cost(without)
+            depthwise = graph.layers['3'].macs if group == '0' else 0       # counted at its input and at its output
+            assert importance.grad[number] == saved + depthwise
+
+
+def test_a_producer_without_batch_norm_is_measured_by_its_weights():
+    network = toy()
+    graph = trace_channels(network, (3, 12, 12))
+    measure = Importance(network, graph)
+    assert measure.kinds == {'0': 'gamma', '5': 'lasso'}
+    importance = measure()
+    assert torch.allclose(importance[graph.layers['5'].outputs], network[5].weight.square().mean((1, 2, 3)).sqrt())
+    assert importance[0] == 0       # what is fixed
+    with torch.no_grad():
+        network[5].weight[2] = 0
+        network[1].weight[:] = 0.001
+    importance = measure()
+    alive = measure.alive(importance)
+    assert not alive[graph.layers['5'].outputs[2]]
+    assert alive[graph.layers['0'].outputs].sum() == 1      # the group keeps its largest
+    (gradient,) = torch.autograd.grad(importance.sum(), [network[5].weight])
+    assert gradient.isfinite().all()
+
+
+def test_the_largest_of_tied_channels_counts():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.bn_a, self.b, self.bn_b = (nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1),
+                                                    nn.BatchNorm2d(4))
+            self.out = nn.Conv2d(4, 2, 1)
+
+        def forward(self, image):
+            x = self.bn_a(self.a(image))
+            return self.out(x + self.bn_b(self.b(x)))
+
+    network = Residual()
+    network.bn_a.weight.data = torch.tensor([0.5, 0.001, -0.2, 0.3])
+    network.bn_b.weight.data = torch.tensor([0.1, 0.002, 0.4, -0.3])
+    graph = trace_channels(network, (3, 4, 4))
+    measure = Importance(network, graph)
+    importance = measure()
+    channels = graph.layers['a'].outputs
+    assert importance[channels].tolist() == pytest.approx([0.5, 0.002, 0.4, 0.3])
+    assert measure.alive(importance)[channels].tolist() == [True, False, True, True]
+    importance.sum().backward()
+    assert network.bn_a.weight.grad.tolist() == [1, 0, 0, 0.5]
+    assert network.bn_b.weight.grad.tolist() == [0, 1, 1, -0.5]
+
+
+def test_a_frozen_layer_is_alive_whatever_its_gamma():
+    network = toy()
+    network[1].weight.data.zero_()
+    network[1].weight.requires_grad = False
+    graph = trace_channels(network, (3, 12, 12))
+    measure = Importance(network, graph)
+    assert measure.kinds['0'] == 'frozen'
+    assert measure.alive(measure())[graph.layers['0'].outputs].all()
+
+
+def test_an_unknown_target_is_refused():
+    with pytest.raises(ValueError, match='MorphNet knows the targets macs, params, not'):
+        Resource(trace_channels(toy(), (3, 12, 12)), 'watts')
