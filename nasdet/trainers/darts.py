@@ -38,8 +38,9 @@ class DARTSTrainer(Trainer):
 
     A step is an epoch. It is recorded with the genotype that the architecture parameters stand for, the accuracy of
     the whole relaxation on search-val, and the identities (``skips``) in the normal cell, of which many are the known
-    sign of a search that fails. The last epoch's genotype is the result. It has no weights from the search: its network
-    is trained from scratch, and only that says how good it is.
+    sign of a search that fails. The genotype of the end is one step more, the only candidate, with the accuracy of the
+    relaxation at the end. It has no weights from the search: its network is trained from scratch, and only that says
+    how good it is.
 
     ``WORK_DIR/training/`` holds log and checkpoints.
 
@@ -72,8 +73,8 @@ class DARTSTrainer(Trainer):
 
     @property
     def steps(self) -> int:
-        """Epochs; fewer are trained where ``max_skips`` ends the search."""
-        return self.epochs
+        """Epochs, of which fewer are trained where ``max_skips`` ends the search, and the result."""
+        return self.epochs + 1
 
     @property
     def images(self) -> int:
@@ -144,11 +145,11 @@ class DARTSTrainer(Trainer):
 
 
 class EpochRecordHook(Hook):
-    """Records each epoch with the genotype that the architecture parameters stand for, the last one as the result.
+    """Records each epoch with the genotype that the architecture parameters stand for, and at the end the result.
 
     Args:
         space: Of the genotypes.
-        record: Takes the step.
+        record: Takes the steps.
     """
 
     def __init__(self, space: Space, record: Record):
@@ -163,6 +164,10 @@ class EpochRecordHook(Hook):
         loop = runner.train_loop
         metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
         cost = dict(seconds=time.perf_counter() - self.started, iterations=len(loop.dataloader))
-        fidelity = dict(epochs=runner.epoch + 1, skips=count_skips(loop.derived))
-        self.record(runner.epoch, Genotype(self.space.name, loop.derived), Evaluation(metrics, cost, fidelity),
-                    candidate=loop.is_last_epoch)
+        self._record(runner.epoch, loop.relaxed.derive(), metrics, cost, runner.epoch + 1)
+        if loop.is_last_epoch:
+            self._record(runner.epoch + 1, loop.derived, metrics, {}, runner.epoch + 1, candidate=True)
+
+    def _record(self, number: int, value: dict, metrics: dict, cost: dict, epochs: int, candidate: bool = False) -> None:
+        fidelity = dict(epochs=epochs, skips=count_skips(value))
+        self.record(number, Genotype(self.space.name, value), Evaluation(metrics, cost, fidelity), candidate=candidate)

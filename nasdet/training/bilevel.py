@@ -83,7 +83,7 @@ class BilevelTrainLoop(EpochBasedTrainLoop):
         **kwargs: Further arguments of mmengine's EpochBasedTrainLoop.
 
     Attributes:
-        derived: The genotype's plain value that the architecture parameters stood for after the last epoch.
+        derived: Plain value of the genotype that the training gives: the last one, unless ``max_skips`` refused it.
 
     Raises:
         ValueError: An argument does not fit, or the config accumulates gradients.

@@ -82,8 +82,9 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path, order):
     assert killed.taken + rest.taken == whole.taken
     assert_equal(checkpoint(tmp_path / 'a', 3), checkpoint(tmp_path / 'b', 3))
     numbers, _, metrics, fidelity, skips, candidates = zip(*whole.taken, strict=True)
-    assert numbers == (0, 1, 2) and candidates == (False, False, True)
-    assert [each['epochs'] for each in fidelity] == [1, 2, 3] and all(0 <= number <= 4 for number in skips)
+    assert numbers == (0, 1, 2, 3) and candidates == (False, False, False, True)
+    assert whole.taken[3][1] == whole.taken[2][1] and trainer(tmp_path / 'a').steps == 4
+    assert [each['epochs'] for each in fidelity] == [1, 2, 3, 3] and all(0 <= number <= 4 for number in skips)
     assert all(0 <= each['accuracy/top1'] <= 1 for each in metrics)
     weights, optimizer, architecture = checkpoint(tmp_path / 'a', 3)
     assert {name for name in weights if 'alphas' in name} == {'backbone.alphas.normal', 'backbone.alphas.reduce'}
@@ -146,9 +147,10 @@ def test_the_search_ends_where_the_normal_cell_is_full_of_skips(tmp_path):
         DARTSTrainer(skips, tiny_config(tmp_path), tmp_path, epochs=4, warmup_epochs=1, max_skips=3).run(record)
 
     run()
-    assert taken == [(0, dict(epochs=1, skips=4), False), (1, dict(epochs=2, skips=4), True)]
+    assert taken == [(0, dict(epochs=1, skips=4), False), (1, dict(epochs=2, skips=4), False),
+                     (2, dict(epochs=2, skips=4), True)]
     run()       # stays ended
-    assert len(taken) == 2 and len(list((tmp_path / 'training').glob('*.pth'))) == 2
+    assert len(taken) == 3 and len(list((tmp_path / 'training').glob('*.pth'))) == 2
 
 
 def test_the_genotype_before_the_collapse_is_the_result():
