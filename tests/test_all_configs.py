@@ -32,6 +32,8 @@ def networks(config, build):
     for hook in config.get('custom_hooks', []):
         if hook.type == 'PathSamplingHook':
             on_a_path(model, nasdet.registry.build(SPACES, hook.space))
+    if 'space' in config.train_cfg:     # of a SandwichTrainLoop
+        on_a_path(model, nasdet.registry.build(SPACES, config.train_cfg.space))
     yield model
 
 

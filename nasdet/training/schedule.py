@@ -4,7 +4,7 @@ from itertools import accumulate, pairwise
 from typing import Any, Mapping, Sequence, Union
 
 WARMUP_SHARE = 0.1      # a warm-up counted in iterations takes at most this share of the training
-SCALABLE = ('MultiStep', 'Step', 'CosineAnnealing', 'CosineRestart', 'Linear', 'Constant', 'Poly')
+SCALABLE = ('MultiStep', 'Step', 'CosineAnnealing', 'CosineRestart', 'Linear', 'Constant', 'Poly', 'Exponential')
 TIMES = ('begin', 'end', 'T_max', 'step_size')
 
 
@@ -47,6 +47,8 @@ def _scale(scheduler: Mapping, unit: float, epoch_length: int, epochs: int) -> d
     for name in TIMES:
         if scaled.get(name) is not None:
             scaled[name] = round(scaled[name] * unit)
+    if stem == 'Exponential':
+        scaled['gamma'] **= 1 / unit
     if 'milestones' in scaled:
         scaled['milestones'] = [round(milestone * unit) for milestone in scaled['milestones']]
     if 'periods' in scaled:

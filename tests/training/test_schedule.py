@@ -39,8 +39,8 @@ def test_a_warmup_of_no_iterations_is_left_out():
 
 
 def test_what_cannot_be_scaled_is_refused():
-    with pytest.raises(ValueError, match="'ExponentialLR' cannot be scaled"):
-        scale_schedule(dict(type='ExponentialLR', gamma=0.9), 12, 6, 10)
+    with pytest.raises(ValueError, match="'OneCycleLR' cannot be scaled"):
+        scale_schedule(dict(type='OneCycleLR', eta_max=0.1), 12, 6, 10)
 
 
 def test_restarts_keep_their_places_and_the_last_ends_with_the_training():
@@ -50,3 +50,11 @@ def test_restarts_keep_their_places_and_the_last_ends_with_the_training():
     shorter = scale_schedule(restarts, 150, 6, 5)[0]
     assert shorter['periods'] == [2, 4, 8, 16] and shorter['by_epoch'] is False
     assert sum(scale_schedule(restarts, 150, 1, 4)[0]['periods']) == 4
+
+
+@pytest.mark.parametrize('epochs', [10, 40])
+def test_an_exponential_decay_falls_as_far_in_as_large_a_part_of_the_training(epochs):
+    schedule = dict(type='ExponentialLR', gamma=0.9, begin=2, end=16, by_epoch=True)
+    scaled, = scale_schedule(schedule, 20, epochs, 30)
+    assert (scaled['begin'], scaled['end']) == (2 * 30 * epochs / 20, 16 * 30 * epochs / 20)
+    assert scaled['gamma'] ** (scaled['end'] - scaled['begin']) == pytest.approx(0.9 ** 14)
