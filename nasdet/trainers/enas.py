@@ -7,6 +7,7 @@ numbers, and what the paper leaves open, as in the authors' code.
 import copy
 import json
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Collection, Mapping, Optional
 
@@ -17,6 +18,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
+from torch.utils.data import DataLoader
 
 from nasdet.datasets.config import metric_names
 from nasdet.datasets.contents import digest
@@ -174,16 +176,20 @@ class ENASTrainer(Trainer):
             genotype: Of the space.
         """
         started = time.perf_counter()
-        loader = Runner.build_dataloader(self._search_val(drop_last=False))
+        loader, images = self._scoring_loader, len(self._scoring_loader.dataset)
         evaluator = Evaluator(self.config.val_evaluator)
         evaluator.dataset_meta = loader.dataset.metainfo
         model.eval()
         set_path(model, self.space, genotype)
         for batch in loader:
             evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
-        images = len(loader.dataset)
         metrics = {name: float(value) for name, value in evaluator.evaluate(images).items()}
         return Evaluation(metrics, dict(seconds=time.perf_counter() - started, images=images), dict(images=images))
+
+    @cached_property
+    def _scoring_loader(self) -> DataLoader:
+        """All of search-val, in the same batches for every genotype."""
+        return Runner.build_dataloader(self._search_val(drop_last=False))
 
     def _search_val(self, drop_last: bool) -> ConfigDict:
         """Return the loader of search-val in mixed order, read as it is for a score, in batches as in training."""

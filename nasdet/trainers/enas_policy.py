@@ -98,7 +98,7 @@ class Policy:
             samples: Draws of the policy as it is now.
 
         Returns:
-            For a person: the mean ``accuracy``, the mean ``entropy`` (nats) and the ``baseline``.
+            For a person: the means ``sampled_accuracy`` and ``entropy`` (nats), and the ``baseline``.
         """
         with one_thread():
             self.optimizer.zero_grad()
@@ -106,7 +106,7 @@ class Policy:
             loss.backward()
             self.optimizer.step()
         accuracy = sum(sample.accuracy for sample in samples) / len(samples)
-        return dict(accuracy=accuracy, entropy=float(entropy.mean()), baseline=self.average)
+        return dict(sampled_accuracy=accuracy, entropy=float(entropy.mean()), baseline=self.average)
 
     def loss(self, samples: Sequence[Scored]) -> tuple[Tensor, Tensor]:
         """Move the baseline, and return what a step minimises.

@@ -84,7 +84,7 @@ def test_epochs_are_shown_and_candidates_compete(config, undisturbed):
         space().check(genotype)
         assert set(metrics) == set(trainer.metric_names) and fidelity['images'] == BATCH
         if not candidate:
-            assert fidelity['epochs'] == number + 1 and 0 <= fidelity['accuracy'] <= 1
+            assert fidelity['epochs'] == number + 1 and 0 <= fidelity['sampled_accuracy'] <= 1
     assert trainer.images == 2 * IMAGES
     assert sorted(path.name for path in (folder / 'training').iterdir()) == ['log.txt', 'scores.json', 'weights.pth']
 

@@ -62,7 +62,7 @@ def test_it_learns_what_pays_in_a_few_steps():
     after = on(policy)
     assert after[0] > before[0] + 0.3 and after[2] < before[2] - 0.3
     assert policy.greedy().value['switches'][1] and not policy.greedy().value['switches'][3]
-    assert figures['accuracy'] > 0.8 and 0.5 < figures['baseline'] < 1 and figures['entropy'] < 3 * math.log(2)
+    assert figures['sampled_accuracy'] > 0.8 and 0.5 < figures['baseline'] < 1 and figures['entropy'] < 3 * math.log(2)
 
 
 def test_equal_rewards_teach_nothing_once_the_baseline_is_there():
