@@ -1,5 +1,5 @@
 """Networks that take a genotype as a plain argument; importing this package registers them in mmdet's MODELS."""
 
-from nasdet.models import backbones, classifiers, detectors, necks
+from nasdet.models import backbones, classifiers, detectors, narrowed, necks
 
-__all__ = ['backbones', 'classifiers', 'detectors', 'necks']
+__all__ = ['backbones', 'classifiers', 'detectors', 'narrowed', 'necks']

@@ -5,6 +5,7 @@ from nasdet.spaces.choice_blocks import ChoiceBlockSpace
 from nasdet.spaces.elastic import ElasticSpace
 from nasdet.spaces.merging_cells import MergingCellSpace
 from nasdet.spaces.product import ProductSpace
+from nasdet.spaces.widths import WidthSpace
 
 __all__ = ['AmoebaNetSpace', 'ChoiceBlockSpace', 'DARTSSpace', 'ENASMicroSpace', 'ElasticSpace', 'MergingCellSpace',
-           'NASNetSpace', 'PNASSpace', 'ProductSpace']
+           'NASNetSpace', 'PNASSpace', 'ProductSpace', 'WidthSpace']

@@ -286,7 +286,7 @@ def _arguments(name: Any, arguments: Sequence[str]) -> list[inspect.Parameter]:
     """Return those of the arguments that a class of that name, or the first base that takes any of them, takes."""
     from mmdet.registry import MODELS
     cls = name if isinstance(name, type) else MODELS.get(name)
-    for base in inspect.getmro(cls) if cls else ():
+    for base in inspect.getmro(cls) if isinstance(cls, type) else ():       # MODELS has functions too
         parameters = inspect.signature(base.__init__).parameters
         found = [parameters[argument] for argument in arguments if argument in parameters]
         if found:

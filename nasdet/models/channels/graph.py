@@ -51,6 +51,7 @@ class Group:
         producers: Names of the dense layers whose outputs they are.
         consumers: Names of the dense layers that read them.
         passes: Names of the norm layers and depthwise convolutions that they pass.
+        step: Outputs of its first producer that one number stands for: 1, but with a GroupNorm the size of its groups.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Group:
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     passes: tuple[str, ...]
+    step: int
 
     @property
     def size(self) -> int:
@@ -137,8 +139,9 @@ def _groups(layers: dict[str, Layer], num_channels: int) -> list[Group]:
     first = [next(name for role, name in key if role == 'producer') for key in members]
     names = [name if first.count(name) == 1 else f'{name}[{first[:index].count(name)}]'
              for index, name in enumerate(first)]
-    return [Group(name, torch.tensor(numbers), *(_of(key, role) for role in ('producer', 'consumer', 'pass')))
-            for name, (key, numbers) in zip(names, members.items(), strict=True)]
+    return [Group(name, torch.tensor(numbers), *(_of(key, role) for role in ('producer', 'consumer', 'pass')),
+                  step=int((layers[layer].outputs == numbers[0]).sum()))
+            for name, layer, (key, numbers) in zip(names, first, members.items(), strict=True)]
 
 
 def _of(roles: tuple, wanted: str) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from nasdet.models.channels import trace_channels
-from nasdet.training.resource import Importance, Resource
+from nasdet.models.channels import Resource, trace_channels
+from nasdet.training.importance import Importance
 
 
 class SpecifiedNetwork(nn.Module):

@@ -1,0 +1,266 @@
+"""The widths of all layers of a given network, as MorphNet changes them.
+
+Gordon, Eban, Nachum, Chen, Wu, Yang, Choi: MorphNet: Fast & Simple Resource-Constrained Structure Learning of Deep
+Networks. CVPR 2018, arXiv:1711.06798.
+"""
+
+import bisect
+import copy
+import math
+import warnings
+from functools import cached_property
+from typing import Any, Iterable, Mapping, Optional, Sequence
+
+from mmengine.config import ConfigDict
+
+from nasdet.genotype import Genotype
+from nasdet.registry import SPACES
+from nasdet.spaces.base import Choice, Space
+
+CLOSE = 0.98        # of a budget that an expansion has to use, where the widths allow it
+
+
+@SPACES.register_module()
+class WidthSpace(Space):
+    """How many channels each layer of a network has; topology and depth are those of the network.
+
+    Channels that belong together have one width: a decision for each group of channels of
+    :mod:`nasdet.models.channels`, named by the first layer that produces it (``'backbone.layer1.0.conv3'`` is the width
+    of a ResNet's first stage). Every layer of backbone, neck and heads may so have a width of its own, each
+    convolution of a head's towers too, and the linear layers behind regions. What predicts classes and boxes keeps its
+    outputs.
+
+    A genotype is applied as tables of widths (:func:`~nasdet.models.narrowed.narrowed`) in the configs of backbone,
+    neck and heads. Such a part cannot take weights of the whole network, so ``init_cfg`` of type ``Pretrained`` is
+    dropped there, and with it ``frozen_stages`` and ``norm_eval``, which are for pretrained weights.
+
+    Args:
+        model: Model config of the network, a detector's or a classifier's; in a search ``_base_.model``.
+        input_shape: (C, H, W) of the image for which multiply-adds are counted.
+        parts: Only groups whose names begin so, such as ``('backbone',)``; None: all.
+        divisor: Every width is a multiple of it, or that of the network.
+        largest: Largest width, as a multiple of that of the network.
+        regions: Regions that the heads behind a RoI extractor see in an image, for the multiply-adds.
+    """
+
+    def __init__(self, model: Mapping, input_shape: Sequence[int] = (3, 640, 640),
+                 parts: Optional[Sequence[str]] = None, divisor: int = 1, largest: float = 4.0, regions: int = 1000):
+        self.model = ConfigDict(copy.deepcopy(model))
+        self.input_shape = tuple(input_shape)
+        self.parts = None if parts is None else tuple(parts)
+        self.divisor, self.largest, self.regions = divisor, largest, regions
+
+    @cached_property
+    def channels(self):
+        """The network's :class:`~nasdet.models.channels.ChannelGraph`."""
+        return _trace(self.model, self.input_shape, self.regions)
+
+    @cached_property
+    def groups(self) -> dict:
+        """The groups of channels whose widths are searched, by name.
+
+        Raises:
+            ValueError: There are none.
+        """
+        groups = {name: group for name, group in self.channels.groups.items()
+                  if self.parts is None or name.startswith(self.parts)}
+        if not groups:
+            raise ValueError(f'no group of channels of this network begins with one of {self.parts}; its groups are '
+                             f'{list(self.channels.groups)}')
+        return groups
+
+    @cached_property
+    def vocab(self) -> dict:
+        """Every width, whose token is one less."""
+        return dict(width=tuple(range(1, max(choice.legal[-1] for choice in self._choices) + 2)))
+
+    @cached_property
+    def _choices(self) -> list[Choice]:
+        return [Choice(name, 'width', self._legal(group)) for name, group in self.groups.items()]
+
+    def _legal(self, group) -> tuple[int, ...]:
+        """Return the tokens of the widths that a group may have."""
+        own, unit = group.size * group.step, math.lcm(group.step, self.divisor)
+        widths = {own, *range(unit, int(own * max(self.largest, 1)) + 1, unit)}
+        return tuple(sorted(width - 1 for width in widths))
+
+    # ---- an architecture as decisions
+
+    def choices(self, prefix: tuple[int, ...]) -> Optional[Choice]:
+        """Return the decision after ``prefix``: the width of the next group."""
+        return self._choices[len(prefix)] if len(prefix) < len(self._choices) else None
+
+    def decode(self, tokens: tuple[int, ...]) -> Genotype:
+        """Return the genotype of a complete token sequence."""
+        widths = {choice.name: token + 1 for choice, token in self.walk(tuple(tokens))}
+        if len(widths) != len(self._choices):
+            raise ValueError(f'{self.name}: {len(self._choices)} widths take as many tokens, not {len(widths)}')
+        return Genotype(self.name, dict(widths=widths))
+
+    def encode(self, genotype: Genotype) -> tuple[int, ...]:
+        """Return the tokens of a genotype; ValueError where this space does not hold it."""
+        widths = genotype.value.get('widths', {})
+        if set(widths) != set(self.groups):
+            strange = sorted(set(widths) ^ set(self.groups))[0]
+            raise ValueError(f'a genotype of this {self.name} has a width for each of {list(self.groups)}; look at '
+                             f'{strange!r}')
+        for choice in self._choices:
+            if widths[choice.name] - 1 not in choice.legal:
+                raise ValueError(f'{choice.name} has width {widths[choice.name]}; widths here are 1 to '
+                                 f'{choice.legal[-1] + 1} in steps of '
+                                 f'{math.lcm(self.groups[choice.name].step, self.divisor)}')
+        return tuple(widths[choice.name] - 1 for choice in self._choices)
+
+    def size(self) -> int:
+        """Return the number of genotypes."""
+        return math.prod(len(choice.legal) for choice in self._choices)
+
+    def seed(self) -> Genotype:
+        """Return the genotype with the widths of the network that the space was made of."""
+        return Genotype(self.name, dict(widths={name: group.size * group.step for name, group in self.groups.items()}))
+
+    # ---- networks
+
+    def check_model(self, model: Mapping) -> None:
+        """Refuse a model config with other groups of channels than the space was made of.
+
+        Raises:
+            ValueError: Names the first group that differs.
+        """
+        other = self.channels if model == self.model else _trace(model, self.input_shape, self.regions)
+        sizes = [{name: group.size for name, group in graph.groups.items()} for graph in (self.channels, other)]
+        if sizes[0] != sizes[1]:
+            name = sorted(sizes[0].items() ^ sizes[1].items())[0][0]
+            raise ValueError(f'the widths of this {self.name} are of another network: {name} has '
+                             f'{sizes[0].get(name, "no")} channels there and {sizes[1].get(name, "no")} in this one; '
+                             f'give the space the model config that is searched')
+
+    def apply(self, genotype: Genotype, model: Mapping) -> ConfigDict:
+        """Return a copy of a model config with the widths of a genotype.
+
+        Raises:
+            ValueError: The genotype or the model is not of this space.
+        """
+        from nasdet.models.channels import layer_widths  # brings torch and mmdet
+        self.check(genotype, model)
+        fitted = ConfigDict(copy.deepcopy(model))
+        for name, sizes in layer_widths(self.channels, self._counts(genotype)).items():
+            _set_width(fitted, name, sizes)
+        return fitted
+
+    def _counts(self, genotype: Genotype) -> dict[str, int]:
+        """Return how many numbers of the channel graph each group keeps."""
+        return {name: genotype.value['widths'][name] // group.step for name, group in self.groups.items()}
+
+    # ---- costs
+
+    def cost(self, genotype: Genotype, target: str = 'macs') -> float:
+        """Return what a genotype's network costs.
+
+        Args:
+            genotype: Of this space.
+            target: ``'macs'``, multiply-adds of one image, or ``'params'``, weights without biases and norm layers.
+        """
+        import torch
+
+        from nasdet.models.channels import Resource  # brings torch and mmdet
+        share = torch.ones(self.channels.num_channels, dtype=torch.float64)
+        for name, count in self._counts(genotype).items():
+            share[self.groups[name].channels] = count / self.groups[name].size
+        return Resource(self.channels, target).cost(share)
+
+    def expanded(self, genotype: Genotype, budget: float, target: str = 'macs') -> Genotype:
+        """Multiply all widths by one factor, the largest with which the network costs no more than a budget.
+
+        That is step 4 of the paper's algorithm 1; with :meth:`seed` it is the width multiplier that MorphNet is
+        compared with. Widths are rounded to the nearest that the space has.
+
+        Args:
+            genotype: Of this space.
+            budget: In multiply-adds or weights.
+            target: As for :meth:`cost`.
+
+        Raises:
+            ValueError: Even the smallest widths cost more.
+        """
+        low, high = 0.0, max(choice.legal[-1] + 1 for choice in self._choices)
+        best = self._scaled(genotype, low)
+        if self.cost(best, target) > budget:
+            raise ValueError(f'the smallest network of this {self.name} costs {self.cost(best, target):.4g} {target}, '
+                             f'more than the budget of {budget:.4g}')
+        for _ in range(60):     # to the last bits of a factor
+            middle = (low + high) / 2
+            tried = self._scaled(genotype, middle)
+            if self.cost(tried, target) <= budget:
+                low, best = middle, tried
+            else:
+                high = middle
+        if self.cost(best, target) < CLOSE * budget:
+            warnings.warn(f'widths in whole channels come no closer to {budget:.4g} {target} than '
+                          f'{self.cost(best, target):.4g}, or the space ends there (largest={self.largest})',
+                          stacklevel=2)
+        return best
+
+    def _scaled(self, genotype: Genotype, factor: float) -> Genotype:
+        """Return the genotype with each width multiplied by a factor, and rounded."""
+        widths = {choice.name: 1 + _nearest(choice.legal, genotype.value['widths'][choice.name] * factor - 1)
+                  for choice in self._choices}
+        return Genotype(self.name, dict(widths=widths))
+
+
+def _nearest(tokens: tuple[int, ...], wanted: float) -> int:
+    """Return the nearest of ascending tokens, of two as near the larger one."""
+    index = bisect.bisect_left(tokens, wanted)
+    return min(tokens[max(index - 1, 0):index + 1], key=lambda token: (abs(token - wanted), -token))
+
+
+def _trace(model: Mapping, input_shape: tuple, regions: int):
+    from nasdet.models.channels import trace_channels  # brings torch and mmdet
+    from nasdet.models.meta import build_on_meta
+    return trace_channels(build_on_meta(model), input_shape, regions)
+
+
+def _set_width(model: ConfigDict, layer: str, sizes: list[int]) -> None:
+    """Write a layer's width into the part of a model config that the layer is of.
+
+    Args:
+        model: Changed in place.
+        layer: Dotted name in the network.
+        sizes: Its inputs and its outputs.
+
+    Raises:
+        ValueError: The layer is of no part.
+    """
+    part, names = _part(model, layer.split('.'))
+    if part is model:
+        if names != ['fc'] or 'in_channels' not in model:
+            raise ValueError(f'{layer} is a layer of the {model["type"]} itself, whose config says nothing of its '
+                             f'width: leave it out of the space by parts=(...)')
+        model['in_channels'] = sizes[0]
+    elif not names:     # a RoI extractor, which has no weights
+        part['out_channels'] = sizes[1]
+    else:
+        if part['type'] != 'Narrowed':
+            part.update(of=part['type'], type='Narrowed', widths={})
+            _forget_pretrained(part)
+        part['widths']['.'.join(names)] = sizes
+
+
+def _part(config: Any, names: list[str]) -> tuple[Mapping, list[str]]:
+    """Return the innermost config on the way to a layer that names a module, and the rest of the way."""
+    for index, name in enumerate(names):
+        inner = config.get(name) if isinstance(config, Mapping) else config[int(name)]
+        if not isinstance(inner, (list, tuple)) and not (isinstance(inner, Mapping) and 'type' in inner):
+            return config, names[index:]
+        config = inner
+    return config, []
+
+
+def _forget_pretrained(part: ConfigDict) -> None:
+    """Drop from the config of a backbone what is there because its weights are pretrained."""
+    inits: Iterable = part.get('init_cfg') or ()
+    if any(init.get('type') == 'Pretrained' for init in ([inits] if isinstance(inits, Mapping) else inits)):
+        part.pop('init_cfg')
+        for name, value in dict(frozen_stages=-1, norm_eval=False).items():
+            if name in part:
+                part[name] = value
