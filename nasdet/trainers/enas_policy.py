@@ -133,15 +133,15 @@ class Policy:
 
     def _divergence(self, walks: Sequence, log_probs: Tensor, entropies: Tensor) -> Tensor:
         """Return KL(p || prior), summed over the decisions that have a prior; the mean over architectures."""
-        total = log_probs.new_zeros(())
+        prior = torch.full_like(log_probs, torch.nan)       # of the word that was taken
         for n, walk in enumerate(walks):
             for t, (choice, token) in enumerate(walk):
                 if choice.kind in self.prior and not choice.forced:
-                    taken = log_probs[n, t].exp()
-                    second = taken if token == 1 else 1 - taken
-                    prior = torch.tensor([1 - self.prior[choice.kind], self.prior[choice.kind]]).log()
-                    total = total - entropies[n, t] - (1 - second) * prior[0] - second * prior[1]
-        return total / len(walks)
+                    prior[n, t] = self.prior[choice.kind] if token == 1 else 1 - self.prior[choice.kind]
+        has_prior = ~prior.isnan()
+        taken, prior = log_probs[has_prior].exp(), prior[has_prior]
+        divergence = -entropies[has_prior] - taken * prior.log() - (1 - taken) * (1 - prior).log()
+        return divergence.sum() / len(walks)
 
     def state_dict(self) -> dict:
         """Return controller, optimiser and baseline."""

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of the published cell networks, counted on shapes only.
+"""Parameters and multiply-adds of the published cell networks and of ENAS's macro one, counted on shapes only.
 
 Multiply-adds of convolutions and linear layers at the published image size; no auxiliary head.
 """
@@ -12,9 +12,10 @@ from torch import nn
 from nasdet import zoo
 from nasdet.costs import count
 
-ENTRIES = [name for name in zoo.names() if zoo.entry(name)['network']['type'] == 'CellNetwork']
+ENTRIES = [name for name in zoo.names() if zoo.entry(name)['network']['type'] in ('CellNetwork', 'ENASMacroNet')]
 # What sources print and their own code does not give.
-NOT_REPRODUCIBLE = {('amoebanet_c_mobile', 'macs'), ('darts_v1_cifar', 'params'), ('darts_v2_imagenet', 'macs')}
+NOT_REPRODUCIBLE = {('amoebanet_c_mobile', 'macs'), ('darts_v1_cifar', 'params'), ('darts_v2_imagenet', 'macs'),
+                    ('enas_macro_cifar', 'params')}
 UNITS = dict(M=1e6, B=1e9)
 
 
