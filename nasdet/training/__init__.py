@@ -5,6 +5,7 @@ from nasdet.training.checkpoints import AtomicBackend, latest_checkpoint, save_t
 from nasdet.training.drop_path import DropPathScheduleHook
 from nasdet.training.enas import ENASTrainLoop
 from nasdet.training.hooks import LossCheckHook, ReseedHook
+from nasdet.training.morphnet import MorphNetHook
 from nasdet.training.paths import BinnedPaths, PathSamplingHook, extracted_state, searched_modules, set_path
 from nasdet.training.precision import CpuAmpOptimWrapper
 from nasdet.training.progress import ProgressHook
@@ -15,8 +16,8 @@ from nasdet.training.schedule import scale_schedule
 
 __all__ = [
     'AtomicBackend', 'BilevelTrainLoop', 'BinnedPaths', 'CpuAmpOptimWrapper', 'DropPathScheduleHook', 'ENASTrainLoop',
-    'LossCheckHook', 'PathSamplingHook', 'ProgressHook', 'ReseedHook', 'SandwichTrainLoop', 'TrainingRunner',
-    'WeightsOptimWrapperConstructor', 'build_runner', 'check_sandwich', 'extracted_state', 'latest_checkpoint',
-    'recalibrated', 'sandwich_step', 'save_trained', 'save_weights', 'scale_schedule', 'searched_modules', 'set_path',
-    'trained_state',
+    'LossCheckHook', 'MorphNetHook', 'PathSamplingHook', 'ProgressHook', 'ReseedHook', 'SandwichTrainLoop',
+    'TrainingRunner', 'WeightsOptimWrapperConstructor', 'build_runner', 'check_sandwich', 'extracted_state',
+    'latest_checkpoint', 'recalibrated', 'sandwich_step', 'save_trained', 'save_weights', 'scale_schedule',
+    'searched_modules', 'set_path', 'trained_state',
 ]

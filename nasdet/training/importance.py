@@ -4,6 +4,8 @@ Gordon, Eban, Nachum, Chen, Wu, Yang, Choi: MorphNet: Fast & Simple Resource-Con
 Networks. CVPR 2018, arXiv:1711.06798, section 4; what the paper leaves open as in the authors' library, morph-net.
 """
 
+from typing import Collection, Optional
+
 import torch
 from torch import Tensor, nn
 
@@ -23,14 +25,18 @@ class Importance:
         graph: Its graph.
         gamma_threshold: A channel with a smaller abs(gamma) is dead.
         lasso_threshold: One with a smaller root mean square is.
+        groups: Names of the groups that may shrink; the others are as if frozen. None: all.
     """
 
     def __init__(self, model: nn.Module, graph: ChannelGraph, gamma_threshold: float = 0.01,
-                 lasso_threshold: float = 0.01):
+                 lasso_threshold: float = 0.01, groups: Optional[Collection[str]] = None):
         self.graph = graph
-        self.kinds = {name: _kind(model, graph, group) for name, group in graph.groups.items()}
+        self.kinds = {name: _kind(model, graph, group) if groups is None or name in groups else 'excluded'
+                      for name, group in graph.groups.items()}
         kind_of = ['fixed'] * graph.num_channels
-        for name, group in graph.groups.items():
+        self.group_of = torch.zeros(graph.num_channels, dtype=torch.long)       # 0: fixed
+        for index, (name, group) in enumerate(graph.groups.items(), start=1):
+            self.group_of[group.channels] = index
             for number in group.channels.tolist():
                 kind_of[number] = self.kinds[name]
         self.thresholds = torch.tensor([dict(gamma=gamma_threshold, lasso=lasso_threshold).get(kind, -1.0)
@@ -69,10 +75,12 @@ class Importance:
             importance: As this object gives it.
         """
         alive = importance > self.thresholds.to(importance.device)
-        for group in self.graph.groups.values():
-            channels = group.channels.to(alive.device)
-            if not alive[channels].any():       # a group without channels would cost nothing, and never come back
-                alive[channels[importance[channels].argmax()]] = True
+        counts = alive.new_zeros(len(self.kinds) + 1, dtype=torch.long)
+        counts.index_add_(0, self.group_of.to(alive.device), alive.long())
+        # A group without channels would cost its neighbours nothing, and never come back.
+        for index in (counts[1:] == 0).nonzero().flatten().tolist():
+            channels = list(self.graph.groups.values())[index].channels.to(alive.device)
+            alive[channels[importance[channels].argmax()]] = True
         return alive
 
 
