@@ -24,10 +24,12 @@ GIANT = 15e6        # parameters
 
 
 def networks(config, build):
-    """Yield the config's model and, where a search would train one, its supernet; supernets with a path set."""
+    """Yield the config's model and, where a search would train one, its supernet or relaxation; with a path set."""
     space = nasdet.registry.build(SPACES, config.search.space) if 'search' in config else None
     if space is not None and space.can('supernet'):
         yield on_a_path(build(space.supernet(config.model)), space)
+    if space is not None and space.can('relaxed'):
+        yield build(space.relaxed(config.model))
     model = build(config.model)
     for hook in config.get('custom_hooks', []):
         if hook.type == 'PathSamplingHook':
