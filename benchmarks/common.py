@@ -29,6 +29,7 @@ def open_config(path: Path, folder: Path, options: Optional[Mapping[str, Any]] =
         options: Settings to override, as of ``--cfg-options``.
     """
     config = prepare(load_config(str(path), options), folder)
+    folder.mkdir(parents=True, exist_ok=True)
     written, text = folder / 'config.py', config.pretty_text
     if not written.exists() or written.read_text() != text:     # a worker may be reading it
         written.write_text(text)
