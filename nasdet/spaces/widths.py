@@ -119,6 +119,15 @@ class WidthSpace(Space):
         """Return the genotype with the widths of the network that the space was made of."""
         return Genotype(self.name, dict(widths={name: group.size * group.step for name, group in self.groups.items()}))
 
+    def rounded(self, widths: Mapping[str, float]) -> Genotype:
+        """Return the genotype with the nearest widths that the space has.
+
+        Args:
+            widths: Channels of each group, by name; what is of no group of the space is passed over.
+        """
+        return Genotype(self.name, dict(widths={choice.name: 1 + _nearest(choice.legal, widths[choice.name] - 1)
+                                                for choice in self._choices}))
+
     # ---- networks
 
     def check_model(self, model: Mapping) -> None:
@@ -173,7 +182,9 @@ class WidthSpace(Space):
         """Multiply all widths by one factor, the largest with which the network costs no more than a budget.
 
         That is step 4 of the paper's algorithm 1; with :meth:`seed` it is the width multiplier that MorphNet is
-        compared with. Widths are rounded to the nearest that the space has.
+        compared with. Widths are rounded to the nearest that the space has. Where many groups have one width a tiny
+        step of the factor widens all of them at once: what that leaves of the budget widens some, those first that
+        were nearest to being rounded up.
 
         Args:
             genotype: Of this space.
@@ -195,17 +206,28 @@ class WidthSpace(Space):
                 low, best = middle, tried
             else:
                 high = middle
+        best = self._filled(best, {name: width * low for name, width in genotype.value['widths'].items()}, budget,
+                            target)
         if self.cost(best, target) < CLOSE * budget:
             warnings.warn(f'widths in whole channels come no closer to {budget:.4g} {target} than '
                           f'{self.cost(best, target):.4g}, or the space ends there (largest={self.largest})',
                           stacklevel=2)
         return best
 
+    def _filled(self, genotype: Genotype, wanted: Mapping[str, float], budget: float, target: str) -> Genotype:
+        """Widen each group by one step where the budget allows it, the one first that misses most of what it wants."""
+        widths = genotype.plain()['widths']
+        for choice in sorted(self._choices, key=lambda choice: -wanted[choice.name] / widths[choice.name]):
+            wider = bisect.bisect_right(choice.legal, widths[choice.name] - 1)
+            if wider < len(choice.legal):
+                tried = Genotype(self.name, dict(widths={**widths, choice.name: choice.legal[wider] + 1}))
+                if self.cost(tried, target) <= budget:
+                    widths = tried.plain()['widths']
+        return Genotype(self.name, dict(widths=widths))
+
     def _scaled(self, genotype: Genotype, factor: float) -> Genotype:
         """Return the genotype with each width multiplied by a factor, and rounded."""
-        widths = {choice.name: 1 + _nearest(choice.legal, genotype.value['widths'][choice.name] * factor - 1)
-                  for choice in self._choices}
-        return Genotype(self.name, dict(widths=widths))
+        return self.rounded({name: width * factor for name, width in genotype.value['widths'].items()})
 
 
 def _nearest(tokens: tuple[int, ...], wanted: float) -> int:

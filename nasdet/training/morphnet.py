@@ -74,6 +74,7 @@ class MorphNetHook(Hook):
             raise ValueError(f'MorphNet: none of the {len(self.graph.groups)} groups of channels can shrink: they '
                              f'are not searched, or frozen (set frozen_stages=-1, requires_grad=True in norm_cfg)')
         self._first, alive = self._measure()
+        self.share = self.resource.cost(alive) / self.whole
         self.widths = self.widths or self._count(alive)
         if self.ended:
             runner.train_loop.stop_training = True

@@ -1,0 +1,209 @@
+"""MorphNet: shrink a network while it trains, expand what is left to the budget, and again.
+
+Gordon, Eban, Nachum, Chen, Wu, Yang, Choi: MorphNet: Fast & Simple Resource-Constrained Structure Learning of Deep
+Networks. CVPR 2018, arXiv:1711.06798, algorithm 1.
+"""
+
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Collection, Optional
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from nasdet.datasets.config import metric_names
+from nasdet.datasets.contents import digest
+from nasdet.datasets.tasks import task_of
+from nasdet.errors import SearchError
+from nasdet.genotype import Genotype
+from nasdet.protocol import Evaluation
+from nasdet.registry import TRAINERS
+from nasdet.spaces.base import Space
+from nasdet.trainers.base import Record, Trainer
+from nasdet.training import AtomicBackend, MorphNetHook, ProgressHook, TrainingRunner, build_runner
+from nasdet.training.runner import source_epochs
+from nasdet.training.subset import image_count
+
+FOLDER, RESULT = 'training', 'result.json'
+
+
+@TRAINERS.register_module()
+class MorphNetTrainer(Trainer):
+    """Learns the widths of a network's layers: in each round one training with a penalty, then one factor for all.
+
+    A round trains the network with a penalty on its alive channels (:class:`~nasdet.training.MorphNetHook`), counts
+    what is alive, and multiplies all widths by the largest factor with which the network keeps to the budget. The next
+    round starts from that network, with new weights. What the last round gives is the result, and is trained from
+    scratch without the penalty.
+
+    A step is an epoch, recorded with the widths that are alive after it and the score of the network on search-val.
+    The last step is the result, with the score of the network that it was read from. A round whose widths have come to
+    rest at the goal ends before its last epoch.
+
+    The training differs from the config's: the learning rate stays what it is after the warm-up (the authors advise
+    against a decay here), and norm layers have no weight decay.
+
+    ``WORK_DIR/training/round-1/`` holds log and checkpoints, then ``result.json``.
+
+    Args:
+        space: A WidthSpace: with ``apply``, ``seed``, ``cost``, ``expanded`` and ``rounded``.
+        config: The prepared config.
+        work_dir: The search's folder.
+        rounds: Times that the network is shrunk and expanded.
+        epochs: Of a round's training, at most; None: ``train_cfg.max_epochs``.
+        target: What is limited: ``'macs'`` or ``'params'``.
+        goal: Share of its network's cost that a round shrinks to.
+        budget: What the result may cost, as a share of what the space's network costs.
+        strength: Of the penalty in a round's first epoch (a penalty of 1 / cost has strength 1).
+        growth: Factor of the strength from epoch to epoch, until the goal is reached.
+        patience: A round ends when the goal is reached and no width has changed in this many epochs; None: never.
+        gamma_threshold: A channel whose batch norm has a smaller abs(gamma) is dead.
+        lasso_threshold: A channel without batch norm is when the root mean square of its weights is smaller.
+        num_workers: Processes that load data; 0 loads in the same process.
+        seed: In a search, the search's where the config does not say.
+    """
+
+    requires = ('apply', 'seed', 'cost', 'expanded', 'rounded')
+
+    def __init__(self, space: Space, config: Config, work_dir: Path, rounds: int = 1, epochs: Optional[int] = None,
+                 target: str = 'macs', goal: float = 0.5, budget: float = 1.0, strength: float = 3.0,
+                 growth: float = 1.3, patience: Optional[int] = 3, gamma_threshold: float = 0.01,
+                 lasso_threshold: float = 0.01, num_workers: int = 0, seed: int = 0):
+        super().__init__(space, config, work_dir)
+        self.rounds, self.epochs = rounds, epochs or source_epochs(config)
+        self.target, self.budget = target, budget
+        self.shrinking = dict(target=target, goal=goal, strength=strength, growth=growth, patience=patience,
+                              gamma_threshold=gamma_threshold, lasso_threshold=lasso_threshold)
+        self.num_workers, self.seed = num_workers, seed
+
+    @property
+    def steps(self) -> int:
+        """Epochs, as many as were trained or else are planned, and the result."""
+        return sum(self._epochs(number) for number in range(self.rounds)) + 1
+
+    @property
+    def images(self) -> int:
+        """Training images of these epochs."""
+        return (self.steps - 1) * image_count(self.config, 'train')
+
+    @property
+    def metric_names(self) -> Optional[Collection[str]]:
+        """Names of the figures of the config's metric."""
+        return metric_names(self.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of search-train and search-val."""
+        return digest('MorphNetTrainer', task_of(self.config).digests(self.config)['trainval'])
+
+    def check(self) -> None:
+        """Refuse numbers that make no search, and a budget that no network of the space keeps to.
+
+        Raises:
+            ValueError: One of these.
+        """
+        for name, value in dict(rounds=self.rounds, epochs=self.epochs).items():
+            if value < 1:
+                raise ValueError(f'MorphNetTrainer: {name} is at least 1, not {value}')
+        if not 0 < self.shrinking['goal'] < 1:
+            raise ValueError(f'MorphNetTrainer: goal is the share of its cost that a network shrinks to, between 0 and '
+                             f'1, not {self.shrinking["goal"]}')
+        self._expanded(self.space.seed())
+
+    def run(self, record: Record) -> None:
+        """Train the rounds, each from its newest checkpoint, and offer what the last one gives.
+
+        Raises:
+            SearchError: The loss became no number, or no channel can die.
+        """
+        genotype, first = self.space.seed(), 0
+        for number in range(self.rounds):
+            if self._result(number) is None:
+                self._train(number, genotype, first, record)
+            result = self._result(number)
+            genotype = self._expanded(self.space.rounded(result['widths']))
+            first += result['epochs']
+        record(first, genotype, Evaluation(**result['evaluation']), candidate=True)
+
+    def _train(self, number: int, genotype: Genotype, first: int, record: Record) -> None:
+        folder = self._folder(number)
+        shrink = MorphNetHook(self.space.input_shape, groups=tuple(self.space.groups), regions=self.space.regions,
+                              **self.shrinking)
+        progress = ProgressHook(f'MorphNet, round {number + 1}')
+        runner = build_runner(_structure_learning(self.config), self.space.apply(genotype, self.config.model), folder,
+                              self.epochs, self.seed + number, checkpoints=True, num_workers=self.num_workers,
+                              hooks=[shrink, WidthRecordHook(self.space, shrink, record, number, first), progress])
+        try:
+            runner.train()
+            evaluation = _evaluate(runner, shrink, number)
+        except (FloatingPointError, ValueError) as error:
+            raise SearchError(f'the training in {folder} failed: {error}') from error
+        finally:
+            progress.close()
+            runner.close()
+        result = dict(epochs=runner.epoch, widths=shrink.widths, evaluation=vars(evaluation))
+        AtomicBackend().put(json.dumps(result).encode(), folder / RESULT)
+        for leftover in (*folder.glob('epoch_*.pth*'), folder / 'last_checkpoint'):
+            leftover.unlink()
+
+    def _expanded(self, genotype: Genotype) -> Genotype:
+        whole = self.space.cost(self.space.seed(), self.target)
+        return self.space.expanded(genotype, self.budget * whole, self.target)
+
+    def _folder(self, number: int) -> Path:
+        return self.work_dir / FOLDER / f'round-{number + 1}'
+
+    def _result(self, number: int) -> Optional[dict]:
+        """Return what a round gave, or None while it has not ended."""
+        path = self._folder(number) / RESULT
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def _epochs(self, number: int) -> int:
+        result = self._result(number)
+        return self.epochs if result is None else result['epochs']
+
+
+class WidthRecordHook(Hook):
+    """Records each epoch of a round with the widths that are alive.
+
+    Args:
+        space: Makes a genotype of widths.
+        shrink: Knows them.
+        record: Takes the step.
+        number: Of the round, from 0.
+        first: Number of the round's first step.
+    """
+
+    priority = 'LOW'        # after the widths are counted, before the checkpoint is written
+
+    def __init__(self, space: Space, shrink: MorphNetHook, record: Record, number: int, first: int):
+        self.space, self.shrink, self.record, self.number, self.first = space, shrink, record, number, first
+
+    def after_train_epoch(self, runner) -> None:
+        """Evaluate the network, and record the epoch."""
+        evaluation = _evaluate(runner, self.shrink, self.number)
+        evaluation.fidelity['epochs'] = runner.epoch + 1
+        self.record(self.first + runner.epoch, self.space.rounded(self.shrink.widths), evaluation)
+
+
+def _evaluate(runner: TrainingRunner, shrink: MorphNetHook, number: int) -> Evaluation:
+    """Return the metrics of the network as it is, dead channels included, on search-val."""
+    started = time.perf_counter()
+    metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
+    runner.model.train()
+    images = len(runner.val_dataloader.dataset)
+    return Evaluation(metrics, dict(seconds=time.perf_counter() - started, images=images),
+                      dict(round=number + 1, epochs=runner.epoch, alive=round(shrink.share, 4),
+                           strength=round(shrink.strength, 4)))
+
+
+def _structure_learning(config: Config) -> Config:
+    """Return a config with a constant learning rate after the warm-up, and norm layers without weight decay."""
+    config = copy.deepcopy(config)
+    schedulers = config.get('param_scheduler') or []
+    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+    config.param_scheduler = [scheduler for scheduler in schedulers if scheduler['type'] in ('LinearLR', 'ConstantLR')]
+    config.optim_wrapper.paramwise_cfg = {**(config.optim_wrapper.get('paramwise_cfg') or {}), 'norm_decay_mult': 0.0}
+    return config

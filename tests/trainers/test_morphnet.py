@@ -1,0 +1,150 @@
+"""MorphNet's trainer: what it records, resumes and gives."""
+
+import copy
+import json
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+
+from nasdet.datasets import prepare
+from nasdet.errors import SearchError
+from nasdet.registry import TRAINERS, build
+from nasdet.spaces import WidthSpace
+from nasdet.trainers import MorphNetTrainer
+from nasdet.trainers.morphnet import _structure_learning
+from tests.classifiers import write_config
+
+IMAGES = 48
+# Six iterations move a gamma by some percent, so what is dead here is all but alive.
+SMALL = dict(rounds=2, epochs=2, strength=10.0, gamma_threshold=0.97, goal=0.8, budget=0.6, patience=None, seed=5)
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('prepared')
+    data = dict(type='HandwrittenDigits', size=8, train_size=IMAGES, val_size=16, test_size=16)
+    config = Config.fromfile(str(write_config(folder / 'tiny.py', data=data)))
+    config.train_dataloader.dataset.transforms = []
+    config.train_dataloader.batch_size = 16
+    config.custom_hooks = []
+    config.model = ConfigDict(
+        type='ImageClassifier', data_preprocessor=config.model.data_preprocessor, num_classes=10, in_channels=64,
+        backbone=dict(type='ResNet', depth=18, base_channels=8, num_stages=4, norm_eval=False,
+                      zero_init_residual=False))
+    config = prepare(config, folder)
+    config.pop('search')
+    return config
+
+
+@pytest.fixture
+def config(prepared):
+    return copy.deepcopy(prepared)
+
+
+def trainer_of(config, folder, **options) -> MorphNetTrainer:
+    return MorphNetTrainer(WidthSpace(config.model, (3, 8, 8)), config, folder, **{**SMALL, **options})
+
+
+class Steps:
+    """Takes what is recorded; ends like a killed process at a step."""
+
+    def __init__(self, kill_at=None):
+        self.kill_at, self.taken = kill_at, {}
+
+    def __call__(self, number, genotype, evaluation, candidate=False):
+        if number == self.kill_at:
+            self.kill_at = None
+            raise Killed
+        self.taken.setdefault(number, (genotype, evaluation.metrics, evaluation.fidelity, candidate))
+
+
+@pytest.fixture(scope='module')
+def undisturbed(prepared, tmp_path_factory):
+    folder, steps = tmp_path_factory.mktemp('undisturbed'), Steps()
+    trainer_of(copy.deepcopy(prepared), folder).run(steps)
+    return folder, steps.taken
+
+
+def test_epochs_are_shown_and_the_last_expansion_is_the_result(config, undisturbed):
+    folder, steps = undisturbed
+    trainer = trainer_of(config, folder)
+    assert list(steps) == list(range(trainer.steps)) == list(range(5))
+    assert trainer.images == 4 * IMAGES
+    assert [candidate for *_, candidate in steps.values()] == [False] * 4 + [True]
+    for _, metrics, fidelity, _ in steps.values():
+        assert set(metrics) == set(trainer.metric_names)
+        assert 0 < fidelity['alive'] <= 1
+    assert [fidelity['round'] for *_, fidelity, _ in steps.values()] == [1, 1, 2, 2, 2]
+    assert sorted(path.name for path in (folder / 'training' / 'round-2').iterdir()) == ['log.txt', 'result.json']
+
+
+def test_a_round_starts_from_what_the_round_before_was_expanded_to(config, undisturbed):
+    folder, steps = undisturbed
+    trainer, space = trainer_of(config, folder), WidthSpace(config.model, (3, 8, 8))
+    whole = space.cost(space.seed())
+    assert steps[1][2]['alive'] == pytest.approx(space.cost(steps[1][0]) / whole, abs=1e-4)
+    assert steps[1][2]['alive'] < 1     # something died
+    second = trainer._expanded(steps[1][0])
+    assert 0.98 * 0.6 <= space.cost(second) / whole <= 0.6
+    assert steps[3][2]['alive'] == pytest.approx(space.cost(steps[3][0]) / space.cost(second), abs=1e-4)
+    assert steps[4][0] == trainer._expanded(steps[3][0])
+    network = MODELS.build(space.apply(steps[4][0], config.model))
+    assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize('kill_at', [1, 2, 4])
+def test_a_killed_search_gives_the_same_as_one_that_was_not(config, undisturbed, tmp_path, kill_at):
+    steps = Steps(kill_at)
+    with pytest.raises(Killed):
+        trainer_of(config, tmp_path).run(steps)
+    trainer_of(config, tmp_path).run(steps)
+    assert steps.taken == undisturbed[1]
+
+
+def test_a_round_that_comes_to_rest_ends_early_and_is_counted_so(config, tmp_path):
+    steps = Steps()
+    trainer = trainer_of(config, tmp_path, rounds=1, epochs=4, strength=1e-9, goal=0.999, gamma_threshold=2.0,
+                         patience=1)
+    assert trainer.steps == 5
+    trainer.run(steps)
+    assert list(steps.taken) == [0, 1] and trainer.steps == 2 and trainer.images == IMAGES
+    assert json.loads((tmp_path / 'training' / 'round-1' / 'result.json').read_text())['epochs'] == 1
+    assert set(steps.taken[0][0].value['widths'].values()) == {1}       # of each group one channel stays
+
+
+def test_a_training_that_cannot_shrink_says_where(config, tmp_path):
+    config.model.backbone.norm_cfg = dict(type='BN', requires_grad=False)
+    with pytest.raises(SearchError, match=r'round-1 failed: MorphNet: none of the \d+ groups of channels can shrink'):
+        trainer_of(config, tmp_path).run(Steps())
+
+
+def test_structure_learning_has_a_constant_rate_and_no_decay_of_norm_layers(config):
+    config.param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=5),
+                              dict(type='MultiStepLR', milestones=[1])]
+    config.optim_wrapper.paramwise_cfg = dict(bias_lr_mult=2.0)
+    changed = _structure_learning(config)
+    assert [scheduler.type for scheduler in changed.param_scheduler] == ['LinearLR']
+    assert changed.optim_wrapper.paramwise_cfg == dict(bias_lr_mult=2.0, norm_decay_mult=0.0)
+    assert len(config.param_scheduler) == 2
+
+
+def test_it_is_built_from_a_config_with_the_searchs_seed(config, tmp_path):
+    space = WidthSpace(config.model, (3, 8, 8))
+    trainer = build(TRAINERS, dict(type='MorphNetTrainer', epochs=3), dict(seed=8), space=space, config=config,
+                    work_dir=tmp_path)
+    trainer.check()
+    assert (trainer.seed, trainer.steps) == (8, 4)
+
+
+@pytest.mark.parametrize('changes, words', [
+    (dict(rounds=0), 'rounds is at least 1, not 0'), (dict(goal=1.0), 'goal is the share of its cost'),
+    (dict(target='watts'), 'MorphNet knows the targets'), (dict(budget=1e-9), 'more than the budget')])
+def test_refuses_what_makes_no_search(config, tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        trainer_of(config, tmp_path, **changes).check()
