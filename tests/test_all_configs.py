@@ -56,14 +56,14 @@ def is_giant(model) -> bool:
     return sum(weight.numel() for weight in build_on_meta(model).parameters()) > GIANT
 
 
-def check_shapes(model) -> None:
+def check_shapes(model, classes) -> None:
     """Run a giant on shapes only, but for the regions of a two-stage detector."""
     if isinstance(model, TwoStageDetector):
         check_channels(model, (3, 128, 128))
         return
     outputs = run_on_meta(model, (3, 128, 128))
     if isinstance(model, ImageClassifier):
-        assert outputs.shape == (1, 1000)
+        assert outputs.shape == (1, classes)
     else:
         assert [scores.shape[-1] for scores, *_ in zip(*outputs, strict=True)] == [16, 8, 4, 2, 1]
 
@@ -74,7 +74,7 @@ def test_config_takes_a_loss_step(path):
     init_default_scope('mmdet')
     if is_giant(config.model):
         for model in networks(config, build_on_meta):
-            check_shapes(model)
+            check_shapes(model, config.model.backbone.get('num_classes', 1000))
         return
     for model in networks(config, MODELS.build):
         losses = model(**model.data_preprocessor(batch(config.model), training=True), mode='loss')
