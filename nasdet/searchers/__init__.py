@@ -8,6 +8,8 @@ from nasdet.searchers.listed import ListSearcher
 from nasdet.searchers.progressive import ProgressiveSearcher
 from nasdet.searchers.random import RandomSearcher
 from nasdet.searchers.reinforce import ReinforceSearcher
+from nasdet.searchers.uniform import UniformWidthSearcher
 
 __all__ = ['CoarseToFineSearcher', 'EvolutionSearcher', 'GenerationalEvolutionSearcher', 'ListSearcher',
-           'ProgressiveSearcher', 'RandomSearcher', 'ReinforceSearcher', 'Searcher']
+           'ProgressiveSearcher', 'RandomSearcher', 'ReinforceSearcher', 'Searcher',
+           'UniformWidthSearcher']

@@ -8,9 +8,9 @@ import copy
 import json
 import time
 from pathlib import Path
-from typing import Collection, Optional
+from typing import Collection, Mapping, Optional
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 
 from nasdet.datasets.config import metric_names
@@ -61,6 +61,8 @@ class MorphNetTrainer(Trainer):
         patience: A round ends when the goal is reached and no width has changed in this many epochs; None: never.
         gamma_threshold: A channel whose batch norm has a smaller abs(gamma) is dead.
         lasso_threshold: A channel without batch norm is when the root mean square of its weights is smaller.
+        optimizer: Of these trainings, such as ``dict(type='SGD', lr=0.01, momentum=0.9)``; None: the config's. Adam
+            is no choice: it gives a dear channel the same step as a cheap one.
         num_workers: Processes that load data; 0 loads in the same process.
         seed: In a search, the search's where the config does not say.
     """
@@ -70,13 +72,14 @@ class MorphNetTrainer(Trainer):
     def __init__(self, space: Space, config: Config, work_dir: Path, rounds: int = 1, epochs: Optional[int] = None,
                  target: str = 'macs', goal: float = 0.5, budget: float = 1.0, strength: float = 3.0,
                  growth: float = 1.3, patience: Optional[int] = 3, gamma_threshold: float = 0.01,
-                 lasso_threshold: float = 0.01, num_workers: int = 0, seed: int = 0):
+                 lasso_threshold: float = 0.01, optimizer: Optional[Mapping] = None, num_workers: int = 0,
+                 seed: int = 0):
         super().__init__(space, config, work_dir)
         self.rounds, self.epochs = rounds, epochs or source_epochs(config)
         self.target, self.budget = target, budget
         self.shrinking = dict(target=target, goal=goal, strength=strength, growth=growth, patience=patience,
                               gamma_threshold=gamma_threshold, lasso_threshold=lasso_threshold)
-        self.num_workers, self.seed = num_workers, seed
+        self.optimizer, self.num_workers, self.seed = optimizer, num_workers, seed
 
     @property
     def steps(self) -> int:
@@ -132,8 +135,9 @@ class MorphNetTrainer(Trainer):
         shrink = MorphNetHook(self.space.input_shape, groups=tuple(self.space.groups), regions=self.space.regions,
                               **self.shrinking)
         progress = ProgressHook(f'MorphNet, round {number + 1}')
-        runner = build_runner(_structure_learning(self.config), self.space.apply(genotype, self.config.model), folder,
-                              self.epochs, self.seed + number, checkpoints=True, num_workers=self.num_workers,
+        config, model = _structure_learning(self.config, self.optimizer), self.space.apply(genotype, self.config.model)
+        runner = build_runner(config, model, folder, self.epochs, self.seed + number, checkpoints=True,
+                              num_workers=self.num_workers,
                               hooks=[shrink, WidthRecordHook(self.space, shrink, record, number, first), progress])
         try:
             runner.train()
@@ -199,9 +203,11 @@ def _evaluate(runner: TrainingRunner, shrink: MorphNetHook, number: int) -> Eval
                            strength=round(shrink.strength, 4)))
 
 
-def _structure_learning(config: Config) -> Config:
+def _structure_learning(config: Config, optimizer: Optional[Mapping]) -> Config:
     """Return a config with a constant learning rate after the warm-up, and norm layers without weight decay."""
     config = copy.deepcopy(config)
+    if optimizer is not None:
+        config.optim_wrapper.optimizer = ConfigDict(optimizer)
     schedulers = config.get('param_scheduler') or []
     schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
     config.param_scheduler = [scheduler for scheduler in schedulers if scheduler['type'] in ('LinearLR', 'ConstantLR')]

@@ -128,10 +128,12 @@ def test_structure_learning_has_a_constant_rate_and_no_decay_of_norm_layers(conf
     config.param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=5),
                               dict(type='MultiStepLR', milestones=[1])]
     config.optim_wrapper.paramwise_cfg = dict(bias_lr_mult=2.0)
-    changed = _structure_learning(config)
+    changed = _structure_learning(config, dict(type='SGD', lr=0.5))
+    assert changed.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
     assert [scheduler.type for scheduler in changed.param_scheduler] == ['LinearLR']
     assert changed.optim_wrapper.paramwise_cfg == dict(bias_lr_mult=2.0, norm_decay_mult=0.0)
     assert len(config.param_scheduler) == 2
+    assert _structure_learning(config, None).optim_wrapper.optimizer == config.optim_wrapper.optimizer
 
 
 def test_it_is_built_from_a_config_with_the_searchs_seed(config, tmp_path):

@@ -1,0 +1,30 @@
+# MorphNet on the built-in digits: a narrow ResNet-18 is shrunk, then expanded to half its multiply-adds.
+_base_ = ['../_base_/classification/digits.py', '../_base_/classification/runtime.py']
+
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=18, base_channels=16, norm_eval=False),
+    num_classes=10,
+    in_channels=128,
+    label_smoothing=0.1,
+    data_preprocessor=_base_.data_preprocessor)
+
+search = dict(
+    data=_base_.data,
+    space=dict(type='WidthSpace', model=model, input_shape=(3, 32, 32)),
+    trainer=dict(
+        type='MorphNetTrainer',
+        epochs=40,
+        goal=0.4,
+        budget=0.5,
+        optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4)),
+    objective='accuracy/top1',
+    costs=[
+        dict(type='Macs', scope='model', input_shape=(3, 32, 32)),
+        dict(type='Params', scope='model'),
+    ],
+    control=dict(
+        # What is found, and the network with all widths multiplied by one factor, each trained alone.
+        searcher=dict(type='UniformWidthSearcher', budget=0.5),
+        estimator=dict(type='TrainingEstimator', epochs=20)),
+    seed=0)
