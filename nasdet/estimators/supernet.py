@@ -136,7 +136,7 @@ class SupernetEstimator(Estimator):
             raise ValueError(f'there is no supernet checkpoint {self.checkpoint.absolute()}: correct '
                              f'search.estimator.checkpoint, or leave it out to train one')
         if not self.checkpoint.exists():
-            check_pretrained(supernet)
+            check_pretrained(supernet, 'search.space')
         if self.cache_features:
             self._check_features()
 
@@ -287,10 +287,12 @@ class SupernetEstimator(Estimator):
             path: The file to write.
 
         Returns:
-            True.
+            Whether the supernet can give them: False where no network is a part of it, as in ENAS's.
         """
         if self.scorer is None:
             self.setup()
+        if not all(hasattr(module, 'extract') for module in searched_modules(self.scorer.model).values()):
+            return False
         network = MODELS.build(self.space.apply(genotype, self.config.model))
         with _threads(self.threads), self._on_path(genotype):
             network.load_state_dict(extracted_state(self.scorer.model, self.space, genotype), strict=True)

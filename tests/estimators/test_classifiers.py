@@ -2,16 +2,18 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 
 from nasdet.datasets import prepare
 from nasdet.estimators import SupernetEstimator, TrainingEstimator
 from nasdet.protocol import Budget
+from nasdet.spaces import ENASMicroSpace
 from nasdet.testing import check_estimator
 from nasdet.training.runner import build_runner
 from tests.classifiers import TinySpace, write_config
@@ -107,6 +109,18 @@ def test_exported_weights_have_the_score_of_the_path(config, trained, tmp_path):
         score = estimator.evaluate(genotype, Budget(), seed=0).metrics['accuracy/top1']
         assert accuracy(config, space.apply(genotype, config.model), weights) == score
     assert torch.load(weights, weights_only=True)['meta']['dataset_meta'] == dict(classes=tuple('0123456789'))
+
+
+def test_a_supernet_of_which_no_network_is_a_part_gives_scores_and_no_weights(config, tmp_path):
+    skeleton = dict(type='CellNetwork', num_cells=(1,), width=2, num_classes=10)
+    config.model = ConfigDict(type='ImageClassifier', data_preprocessor=config.model.data_preprocessor,
+                              backbone=skeleton)
+    space = ENASMicroSpace(1, ('max3', 'id'))
+    estimator = SupernetEstimator(space, config, tmp_path, images=20, **SMALL)
+    genotype = space.sample(np.random.default_rng(0))
+    check_estimator(estimator, genotype)
+    assert not estimator.weights(genotype, None, tmp_path / 'weights.pth')
+    assert not (tmp_path / 'weights.pth').exists()
 
 
 @HOOKS.register_module()
