@@ -1,0 +1,170 @@
+"""Whether children of one training are worth as much as the same networks trained alone at equal total cost.
+
+    python -m benchmarks.bignas.front --seeds 0 1 2 [--slots 2]
+    python -m benchmarks.bignas.front --show
+
+For each seed the search of ``configs/bignas/mbconv_digits_coarse_to_fine.py`` is run: one training and its selection.
+Eight children of its Pareto front, spread evenly over it, are measured on test as they are cut out. Then each is
+trained alone on the same images, search-train. The eight trainings take, in multiply-adds, what training and selection
+took, each an eighth; a backward pass counts as two forward passes. Every figure becomes a row of ``front.csv`` at once,
+and what is there is not measured again.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+
+from benchmarks.bignas.common import SEARCH, TABLES, WORK_DIR
+from benchmarks.common import append_row, groups, open_config, read_rows, recipe_of
+from nasdet.cli import CfgOptions
+from nasdet.comparison import compare, table
+from nasdet.config import load_config
+from nasdet.history import Trial
+from nasdet.record import read_record
+from nasdet.search import Search
+from nasdet.training import build_runner
+from nasdet.training.subset import image_count
+
+PASSES = 3          # a training step costs as many forward passes
+DRAWS = 200         # random children whose mean cost stands for those of the sandwich
+
+
+@dataclass
+class Seed:
+    """All that is measured with one seed.
+
+    Args:
+        config: Of the search.
+        folder: Where it works.
+        results: The table.
+        start: First cells of its rows.
+        seed: Of search and trainings.
+        children: Number of children measured.
+    """
+
+    config: Config
+    folder: Path
+    results: Path
+    start: dict
+    seed: int
+    children: int
+
+    def measure(self) -> None:
+        """Measure what has no row yet."""
+        self.config.search.update(seed=self.seed)
+        self.config.search.estimator.seed = self.seed
+        with closing(Search.from_cfg(self.config, str(self.folder))) as search:
+            search.run()
+            cost = search.costs[0]
+            trials = spread(read_record(search.work_dir.history).front([cost.name]), self.children)
+            share = total_cost(search, cost) / len(trials)
+            done = {(row['way'], row['trial']) for row in read_rows(self.results) if self._mine(row)}
+            for trial in trials:
+                for way, run in (('child', self._child), ('alone', self._alone)):
+                    if (way, str(trial.trial)) not in done:
+                        run(search, trial, share)
+
+    def _mine(self, row: dict) -> bool:
+        return {**self.start, 'seed': str(self.seed)}.items() <= row.items()
+
+    def _child(self, search: Search, trial: Trial, share: float) -> None:
+        """Measure a child as it is cut out."""
+        weights = self.folder / 'children' / f'{trial.trial}.pth'
+        search.estimator.weights(trial.proposal.genotype, None, weights)
+        runner = self._runner(search, trial, 0)
+        load_checkpoint(runner.model, str(weights), map_location='cpu', strict=True, logger='silent')
+        self._row(trial, 'child', 0, runner)
+
+    def _alone(self, search: Search, trial: Trial, share: float) -> None:
+        """Measure the same network trained alone, with an eighth of the search's cost."""
+        macs = trial.result.costs[search.costs[0].name]
+        epochs = max(1, round(share / (PASSES * macs * image_count(search.config, 'train'))))
+        runner = self._runner(search, trial, epochs)
+        runner.train()
+        self._row(trial, 'alone', epochs, runner)
+
+    def _runner(self, search: Search, trial: Trial, epochs: int):
+        config = Config(search.config.to_dict())
+        config.val_dataloader, config.val_evaluator = config.test_dataloader, config.test_evaluator
+        model = search.space.apply(trial.proposal.genotype, config.model)
+        self.begun = time.monotonic()
+        return build_runner(config, model, self.folder / 'alone' / str(trial.trial), epochs or 1, self.seed)
+
+    def _row(self, trial: Trial, way: str, epochs: int, runner) -> None:
+        accuracy = runner.val_loop.run()['accuracy/top1']
+        runner.close()
+        macs = next(iter(trial.result.costs.values()))
+        append_row(self.results, dict(
+            self.start, seed=self.seed, trial=trial.trial, way=way, key=trial.key, macs=int(macs), epochs=epochs,
+            reward=repr(trial.result.reward), accuracy=repr(float(accuracy)),
+            seconds=f'{time.monotonic() - self.begun:.1f}'))
+
+
+def spread(front: list[Trial], number: int) -> list[Trial]:
+    """Return trials spread evenly over a front, its two ends among them.
+
+    Raises:
+        SystemExit: The front has fewer.
+    """
+    if len(front) < number:
+        raise SystemExit(f'the front has {len(front)} children, and {number} are to be measured: raise mutations')
+    return [front[index] for index in np.linspace(0, len(front) - 1, number).round().astype(int)]
+
+
+def total_cost(search: Search, cost) -> float:
+    """Return the multiply-adds of a search: of the supernet's training, and of all children that were scored."""
+    space, estimator = search.space, search.estimator
+    rng = np.random.default_rng(0)
+    random = np.mean([cost(space.sample(rng)) for _ in range(DRAWS)])
+    children = cost(space.largest()) + cost(space.smallest()) + estimator.sandwich['random_children'] * random
+    training = PASSES * children * estimator.epochs * image_count(search.config, 'train')
+    images = image_count(search.config, 'val') + estimator.recalibration_images
+    scored = read_record(search.work_dir.history).evaluated
+    return training + images * sum(trial.result.costs[cost.name] for trial in scored)
+
+
+def show(path: Path) -> None:
+    """Print the pairs of each seed, and the difference of their means, paired by seed."""
+    for recipe, rows in groups(read_rows(path), 'recipe').items():
+        print(f'\nrecipe {recipe[0]}: accuracy on test\n')
+        means: dict[str, dict[int, float]] = {}
+        for (seed, way), part in groups(rows, 'seed', 'way').items():
+            means.setdefault(way, {})[int(seed)] = float(np.mean([float(row['accuracy']) for row in part]))
+            shown = ', '.join(f'{int(row["macs"]) / 1e6:.2f} M: {float(row["accuracy"]):.4f}' for row in part)
+            print(f'seed {seed}, {way}: {shown}')
+        print('\nmean over the children of a seed, and the difference to the networks trained alone\n')
+        print(table(compare(means, 'alone')))
+
+
+def main() -> int:
+    """Measure what is missing, or print what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--children', type=int, default=8, help='measured of each seed')
+    parser.add_argument('--slots', type=int, default=1, help='children scored at once, one thread each')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
+    parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
+    parser.add_argument('--results', type=Path, default=TABLES / 'front.csv')
+    parser.add_argument('--work-dir', type=Path, default=WORK_DIR)
+    args = parser.parse_args()
+    if args.show:
+        show(args.results)
+        return 0
+    recipe = recipe_of(open_config(SEARCH, args.work_dir / 'prepared', args.cfg_options))
+    for seed in args.seeds:
+        folder = args.work_dir / recipe / f'seed-{seed}'
+        config = load_config(str(SEARCH), args.cfg_options)
+        config.search.engine = dict(type='LocalEngine', slots=args.slots)
+        Seed(config, folder, args.results, dict(data='digits', recipe=recipe), seed, args.children).measure()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The benchmarks of BigNAS: what is taken from a front, and that their commands run."""
+
+import pytest
+
+from benchmarks.bignas.front import spread
+from benchmarks.common import read_rows
+from tests.benchmarks.helpers import run
+
+TINY = ('search.data.train_size=128', 'search.data.val_size=40', 'search.data.test_size=40',
+        'search.estimator.epochs=1', 'search.estimator.recalibration_images=20', 'search.searcher.mutations=2',
+        'search.budget.trials=20', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=16')
+
+
+def test_children_are_spread_over_a_front_with_both_ends():
+    assert spread(list(range(8)), 8) == list(range(8))
+    assert spread(list(range(15)), 8) == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert spread(list('abc'), 2) == ['a', 'c']
+    with pytest.raises(SystemExit, match='has 3 children, and 4 are to be measured'):
+        spread(list('abc'), 4)
+
+
+@pytest.mark.slow
+def test_front_for_real(repo_root, tmp_path):
+    places = ['--results', tmp_path / 'front.csv']
+    command = ['bignas.front', *places, '--seeds', 1, '--children', 2, '--work-dir', tmp_path, '--cfg-options', *TINY]
+    for _ in range(2):      # what is there is not measured again
+        done = run(repo_root, *command)
+        assert done.returncode == 0, done.stdout
+    rows = read_rows(tmp_path / 'front.csv')
+    assert [row['way'] for row in rows] == ['child', 'alone'] * 2 and rows[0]['key'] == rows[1]['key']
+    assert all(0 <= float(row['accuracy']) <= 1 for row in rows)
+    spent = [int(row['macs']) * int(row['epochs']) for row in rows if row['way'] == 'alone']
+    assert max(spent) < 1.5 * min(spent)        # to whole epochs the same for each
+    assert 'the difference to the networks trained alone' in run(repo_root, 'bignas.front', '--show', *places).stdout
+
+
+@pytest.mark.slow
+def test_step_for_real(repo_root):
+    done = run(repo_root, 'bignas.step', '--steps', 1, '--rounds', 1, '--cfg-options', *TINY)
+    assert 'ratio ' in done.stdout, done.stdout     # the target is for an idle machine
