@@ -12,8 +12,10 @@ from mmengine.runner import Runner
 from nasdet.config import load_config
 from nasdet.datasets.classification_splits import dataset_class
 from nasdet.errors import SearchError
+from nasdet.models.preprocessing import check_input
 from nasdet.stack import resume_problem
 from nasdet.training.precision import use_mixed_precision
+from nasdet.training.pretrained import check_pretrained
 
 # What test-time augmentation does where a config does not say: the image and its mirror image, merged by NMS.
 TTA_MODEL = dict(type='mmdet.DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
@@ -33,7 +35,12 @@ def train(args) -> int:
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
-    _build_runner(config).train()
+    runner = _build_runner(config)
+    try:
+        check_pretrained(config.model)      # of several ranks, the first one downloads
+    except ValueError as error:
+        raise SearchError(str(error)) from error
+    runner.train()
     return 0
 
 
@@ -72,6 +79,7 @@ def _load(args) -> Config:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    check_input(config.model)
     return config
 
 

@@ -37,6 +37,18 @@ class ToyAutocastProbe(ToySupernet):
         return super().forward(inputs, targets, mode)
 
 
+@MODELS.register_module()
+class ToyPretrained(ToySupernet):
+    """A supernet that may start from weights."""
+
+    def __init__(self, init_cfg=None):
+        super().__init__()
+        self.init_cfg = init_cfg
+
+    def set_path(self, value):
+        self.searched.set_path(value)
+
+
 @pytest.fixture
 def config_file(tmp_path) -> Path:
     config = toy_config()
@@ -78,6 +90,21 @@ def test_training_resumes_where_it_ended(config_file, tmp_path):
     assert resumed['meta']['iter'] == 12                   # 3 epochs of 4 iterations, none of them twice
     logged = [json.loads(line) for path in work_dir.glob('*/vis_data/scalars.json') for line in path.open()]
     assert {entry['epoch'] for entry in logged if 'epoch' in entry} <= {1, 2, 3}
+
+
+@pytest.mark.parametrize('left_out, code', [((), 0), (('head.bias',), 1)])
+def test_a_training_starts_from_all_weights_or_not_at_all(config_file, tmp_path, left_out, code):
+    weights = ToyPretrained().state_dict()
+    torch.save({name: tensor for name, tensor in weights.items() if name not in left_out}, tmp_path / 'weights.pth')
+    arguments = ['--work-dir', str(tmp_path / 'work'), '--cfg-options', 'train_cfg.max_epochs=1',
+                 'model.type=ToyPretrained', 'model.init_cfg.type=Pretrained',
+                 f'model.init_cfg.checkpoint={tmp_path / "weights.pth"}']
+    if code == 0:
+        assert run('train', config_file, *arguments) == 0
+        return
+    with pytest.raises(SearchError, match=r'weights.pth is of another network than the model \(ToyPretrained\): 1 of'):
+        run('train', config_file, *arguments)
+    assert not list((tmp_path / 'work').glob('*.pth'))
 
 
 def test_resuming_from_a_named_checkpoint(config_file, tmp_path):

@@ -52,10 +52,14 @@ def test_a_single_network_does_not_start_from_a_supernets_weights(tmp_path):
     assert 'init_cfg' not in pretrained.apply(genotype, DETECTOR).backbone
     drawn = ChoiceBlockSpace(STAGES, stem_channels=4, backbone=dict(init_cfg=dict(type='Kaiming', layer='Conv2d')))
     assert drawn.apply(drawn.sample(np.random.default_rng(0)), DETECTOR).backbone.init_cfg.type == 'Kaiming'
+    listed = ChoiceBlockSpace(STAGES, stem_channels=4, backbone=dict(init_cfg=[
+        dict(type='Kaiming', layer='Conv2d'), dict(type='Pretrained', checkpoint='none.pth')]))
+    init_cfg = listed.apply(listed.sample(np.random.default_rng(0)), DETECTOR).backbone.init_cfg
+    assert [init.type for init in init_cfg] == ['Kaiming']
 
 
 def test_missing_weights_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'there are no weights /.*none.pth for the supernet to start from: train'):
+    with pytest.raises(ValueError, match='no weights /.*none.pth for the backbone .DetNASSupernet. to start from'):
         check_pretrained(space(tmp_path / 'none.pth').supernet(DETECTOR))
 
 
@@ -64,7 +68,7 @@ def test_missing_weights_are_refused(tmp_path):
     dict(stages=[dict(channels=8, num_blocks=2), dict(channels=12, num_blocks=2)])])
 def test_weights_of_another_network_are_refused(classifier, tmp_path, change):
     cfg = space(tmp_path / 'pretrained.pth', **change).supernet(DETECTOR)
-    with pytest.raises(ValueError, match='is of another network than the supernet: .* tensors of the backbone are not'):
+    with pytest.raises(ValueError, match=r'of another network than the backbone \(DetNASSupernet\): .* tensors are'):
         check_pretrained(cfg)
 
 
@@ -74,5 +78,40 @@ def test_weights_without_their_prefix_are_refused(classifier, tmp_path):
         check_pretrained(space(tmp_path / 'pretrained.pth').supernet(DETECTOR))
 
 
-def test_what_is_not_pretrained_is_not_looked_at():
+@pytest.mark.parametrize('prefix', [None, '', 'backbone', 'backbone.'])
+@pytest.mark.parametrize('written', ['', 'backbone.', 'module.'])
+def test_a_prefix_means_what_it_means_to_mmengine(classifier, tmp_path, prefix, written):
+    """The check refuses just where mmengine would leave a tensor as it was."""
+    path = tmp_path / 'pretrained.pth'
+    torch.save({f'{written}{name}': tensor for name, tensor in classifier.state_dict().items()}, path)
+    cfg = ConfigDict(CLASSIFIER, init_cfg=dict(type='Pretrained', checkpoint=str(path), prefix=prefix))
+    built = MODELS.build(cfg)
+    try:
+        built.init_weights()
+        loaded = all(torch.equal(tensor, classifier.state_dict()[name]) for name, tensor in built.state_dict().items())
+    except AssertionError:      # mmengine: no name has that prefix
+        loaded = False
+    if loaded:
+        check_pretrained(dict(backbone=cfg))
+    else:
+        with pytest.raises(ValueError, match='is of another network'):
+            check_pretrained(dict(backbone=cfg))
+    assert loaded == ((prefix, written) in {(None, ''), (None, 'module.'), ('backbone', 'backbone.'),
+                                            ('backbone.', 'backbone.')})
+
+
+def test_single_networks_and_lists_are_looked_at(classifier, tmp_path):
+    own = ChoiceBlockSpace(STAGES, choices=CHOICES, stem_channels=4, head_channels=6)
+    one, other = (own.decode(tokens).plain() for tokens in ((0, 0, 0), (1, 0, 0)))
+    backbone = dict(type='DetNASNet', genotype=one, out_indices=(1,))
+    torch.save(MODELS.build(backbone).state_dict(), tmp_path / 'one.pth')
+    init = [dict(type='Kaiming', layer='Conv2d'), dict(type='Pretrained', checkpoint=str(tmp_path / 'one.pth'))]
+    check_pretrained(dict(backbone=dict(backbone, init_cfg=init)))
+    with pytest.raises(ValueError, match=r'another network than the backbone \(DetNASNet\): .* in model'):
+        check_pretrained(dict(backbone=dict(backbone, genotype=other, init_cfg=init)))
+
+
+def test_what_is_not_pretrained_or_not_ours_is_not_looked_at():
     check_pretrained(ChoiceBlockSpace(STAGES, stem_channels=4).supernet(DETECTOR))
+    check_pretrained(dict(backbone=dict(type='ResNet', depth=50, init_cfg=dict(
+        type='Pretrained', checkpoint='torchvision://no_such_network'))))
