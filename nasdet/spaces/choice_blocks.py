@@ -5,7 +5,7 @@ section 3.3 and table 1.
 """
 
 import copy
-from typing import Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 from mmengine.config import ConfigDict
@@ -33,7 +33,7 @@ class ChoiceBlockSpace(Space):
         preset: Instead of ``stages`` and ``stem_channels``, a space of the paper: ``'300m'`` (20 blocks), ``'1.3g'`` or
             ``'3.8g'`` (40 blocks).
         choices: Blocks to choose from: ``'shuffle3'``, ``'shuffle5'``, ``'shuffle7'``, ``'xception'``.
-        stem_channels: Channels of the stem, at half the resolution.
+        stem_channels: With ``stages``, channels of the stem, at half the resolution; None: 16.
         head_channels: Channels of the convolution before a classifier's pooling; a detector has none.
         shuffle: Which channels of a block pass through: the first half of the reordered ones (``'halves'``, as the
             authors' supernets) or every other one (``'even_odd'``, as their released networks).
@@ -44,16 +44,19 @@ class ChoiceBlockSpace(Space):
     """
 
     def __init__(self, stages: Optional[Sequence[Mapping]] = None, preset: Optional[str] = None,
-                 choices: Sequence[str] = ('shuffle3', 'shuffle5', 'shuffle7', 'xception'), stem_channels: int = 16,
-                 head_channels: int = 1024, shuffle: str = 'halves',
+                 choices: Sequence[str] = ('shuffle3', 'shuffle5', 'shuffle7', 'xception'),
+                 stem_channels: Optional[int] = None, head_channels: int = 1024, shuffle: str = 'halves',
                  input: Optional[Mapping] = None,       # noqa: A002 - as genotypes call it
                  backbone: Optional[Mapping] = None):
         from nasdet.models.layers.choice_genotype import FROM_DETECTOR  # brings torch and mmdet
         if (stages is None) == (preset is None):
             raise ValueError(f'ChoiceBlockSpace takes stages or a preset, one of {", ".join(PRESETS)}')
         if preset is not None:
+            if stem_channels is not None:
+                raise ValueError(f'preset={preset!r} has a stem of its own, so leave stem_channels out')
             stem_channels, channels, blocks = _preset(preset)
         else:
+            stem_channels = 16 if stem_channels is None else stem_channels
             channels, blocks = _read_stages(stages)
         self.channels, self.blocks = tuple(channels), tuple(blocks)
         self.input = dict(input) if input is not None else None
@@ -132,8 +135,9 @@ class ChoiceBlockSpace(Space):
         """
         self.encode(genotype)
         own = dict(self.backbone)
-        if (own.get('init_cfg') or {}).get('type') == 'Pretrained':
-            del own['init_cfg']
+        own_init = _without_weights(own.pop('init_cfg', None))
+        if own_init:
+            own['init_cfg'] = own_init
         return self._with_backbone(model, dict(own, type='DetNASNet', genotype=genotype.plain()))
 
     def supernet(self, model: Mapping) -> ConfigDict:
@@ -160,9 +164,8 @@ class ChoiceBlockSpace(Space):
     def _with_backbone(self, model: Mapping, backbone: Mapping) -> ConfigDict:
         fitted = detector.replace_backbone(model, backbone, self.channels)
         if self.input is not None:
-            fitted.setdefault('data_preprocessor', ConfigDict()).update(
-                mean=list(self.input['mean']), std=list(self.input['std']), rgb_to_bgr=False,
-                bgr_to_rgb=self.input['channels'] == 'rgb')     # images are read as BGR
+            from nasdet.models.preprocessing import preprocessor_for  # brings torch and mmdet
+            fitted.setdefault('data_preprocessor', ConfigDict()).update(preprocessor_for(model, self.input))
         return fitted
 
     # ---- for costs that are sums over the blocks
@@ -191,6 +194,13 @@ class ChoiceBlockSpace(Space):
                 graph.edges.append((graph.nodes[-1]['id'], node['id'], ''))
                 graph.nodes.append(node)
         return graph
+
+
+def _without_weights(init_cfg: Any) -> Any:
+    """Return an ``init_cfg`` without its pretrained weights: an entry, a list of them, or None."""
+    if isinstance(init_cfg, (list, tuple)):
+        return [init for init in init_cfg if init.get('type') != 'Pretrained']
+    return None if init_cfg and init_cfg.get('type') == 'Pretrained' else init_cfg
 
 
 def _preset(name: str) -> tuple:

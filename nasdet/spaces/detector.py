@@ -194,6 +194,8 @@ def head_depth_to_heads(model: Mapping, depth: int) -> ConfigDict:
 def check(model: Mapping) -> None:
     """Refuse a detector whose heads expect other strides than its neck gives, which would train on wrong places.
 
+    Of a backbone whose genotype says that it reads another input than the detector gives, it warns.
+
     Args:
         model: A detector's model config (RetinaNet, FCOS, Faster R-CNN and their kin); of a model without a neck, such
             as a classifier, there is nothing to compare.
@@ -201,6 +203,8 @@ def check(model: Mapping) -> None:
     Raises:
         ValueError: Says which head expects what.
     """
+    from nasdet.models.preprocessing import check_input  # brings torch and mmdet
+    check_input(model)
     if not model.get('neck'):
         return
     strides = neck_strides(model)

@@ -1,12 +1,15 @@
 """The DetNAS space: size, decisions, what it refuses, and what it makes of detectors."""
 
 import copy
+import warnings
 from pathlib import Path
 
 import mmdet
 import numpy as np
 import pytest
+import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
 
 from nasdet.genotype import Genotype
@@ -117,6 +120,40 @@ def test_what_the_network_reads_is_the_detectors_own_unless_the_space_says_it():
     assert genotype(space).plain()['input'] == BGR
 
 
+@pytest.mark.parametrize('channels', ['bgr', 'rgb'])
+def test_a_classifier_reads_rgb_and_a_detector_bgr(channels):
+    """Whatever the model config said before, the network gets the channels in the order that the space says."""
+    space = ChoiceBlockSpace(preset='300m', input=dict(BGR, channels=channels), backbone=dict(head=True))
+    red_first = torch.arange(3, dtype=torch.uint8).reshape(3, 1, 1).expand(3, 32, 32)
+    wanted = [2, 1, 0] if channels == 'bgr' else [0, 1, 2]
+    for swapped in (False, True):
+        own = ConfigDict(type='ImageClassifier', backbone={}, data_preprocessor=dict(rgb_to_bgr=swapped))
+        preprocessor = space.apply(genotype(space), own).data_preprocessor
+        built = MODELS.build(dict(type='mmengine.ImgDataPreprocessor', **preprocessor))
+        assert built(dict(inputs=[red_first]))['inputs'][0, :, 0, 0].tolist() == wanted
+        detector_config = model_config(RETINANET)
+        detector_config.data_preprocessor.bgr_to_rgb = swapped
+        built = MODELS.build(space.apply(genotype(space), detector_config).data_preprocessor)
+        given = built(dict(inputs=[red_first.flip(0)], data_samples=[DetDataSample()]))['inputs']
+        assert given[0, :, 0, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize('changes', [dict(mean=[1, 2, 3]), dict(std=[2, 2, 2]), dict(bgr_to_rgb=True)])
+def test_warns_of_a_genotype_that_reads_another_input(changes):
+    model = model_config(RETINANET)
+    model.backbone = ConfigDict(type='DetNASNet', genotype='detnas_coco_retinanet_300m')
+    model.neck.in_channels = [64, 160, 320, 640]
+    model.data_preprocessor.update(mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        detector.check(model)
+        model.data_preprocessor.pop('mean')     # left out, nothing is subtracted
+        detector.check(model)
+    model.data_preprocessor.update(changes)
+    with pytest.warns(UserWarning, match=r'reads BGR with mean \[0, 0, 0\] and std \[1, 1, 1\], but data_prep'):
+        detector.check(model)
+
+
 def test_graph_is_a_chain():
     graph = SPACE.graph(genotype())
     assert len(graph.nodes) == 21 and len(graph.edges) == 20
@@ -127,6 +164,7 @@ def test_graph_is_a_chain():
 @pytest.mark.parametrize('settings, words', [
     (dict(), 'takes stages or a preset'), (dict(preset='600m'), "one of 300m, 1.3g, 3.8g, not '600m'"),
     (dict(preset='300m', choices=()), 'one or several different blocks'),
+    (dict(preset='300m', stem_channels=99), 'has a stem of its own, so leave stem_channels out'),
     (dict(preset='300m', shuffle='none'), "shuffle is one of .* not 'none'"),
     (dict(preset='300m', choices=('shuffle9',)), "'shuffle9' is not one of the blocks"),
     (dict(preset='300m', choices=('xception', 'xception')), 'several different'),
