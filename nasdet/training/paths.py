@@ -113,6 +113,24 @@ class BinnedPaths:
         return self.space.sample(rng)
 
 
+def sequence_seed(runner, seed: Optional[int]) -> int:
+    """Return the seed that paths follow from, the same on all ranks.
+
+    Args:
+        runner: mmengine's.
+        seed: None takes the Runner's.
+
+    Raises:
+        ValueError: The Runner's seeds differ from rank to rank.
+    """
+    if seed is not None:
+        return seed
+    if (runner.cfg.get('randomness') or {}).get('diff_rank_seed'):
+        raise ValueError('randomness.diff_rank_seed=True gives each rank a seed of its own, so that each would train '
+                         'another path: leave it out of the config, or give the hook or loop that draws paths a seed')
+    return runner.seed
+
+
 def build_sampler(sampling: Optional[Mapping], space, model: Optional[Mapping]) -> Callable:
     """Return what draws paths, given a source of chance.
 
@@ -148,10 +166,14 @@ class PathSamplingHook(Hook):
         return self.draw(generator(seed, iteration, PATHS))
 
     def before_train(self, runner) -> None:
-        """Build what draws the paths, with costs as they are in the Runner's model."""
+        """Build what draws the paths, with costs as they are in the Runner's model.
+
+        Raises:
+            ValueError: Ranks would train different paths.
+        """
+        sequence_seed(runner, self.seed)
         self.draw = build_sampler(self.sampling, self.space, runner.cfg.get('model'))
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Set the iteration's path on every searched module."""
-        seed = runner.seed if self.seed is None else self.seed
-        set_path(runner.model, self.space, self.path(seed, runner.iter))
+        set_path(runner.model, self.space, self.path(sequence_seed(runner, self.seed), runner.iter))

@@ -18,7 +18,7 @@ from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.randomness import PATHS, generator
 from nasdet.registry import SPACES, build
-from nasdet.training.paths import build_sampler, set_path
+from nasdet.training.paths import build_sampler, sequence_seed, set_path
 
 
 @LOOPS.register_module()
@@ -55,7 +55,7 @@ class SandwichTrainLoop(EpochBasedTrainLoop):
 
     def children(self, iteration: int) -> dict[str, Genotype]:
         """Return the genotypes trained in an iteration by the names that their losses have in the log."""
-        rng = generator(self.runner.seed if self.seed is None else self.seed, iteration, PATHS)
+        rng = generator(sequence_seed(self.runner, self.seed), iteration, PATHS)
         drawn = {f'random{number}': self.draw(rng) for number in range(1, self.random_children + 1)}
         return dict(largest=self.space.largest(), smallest=self.space.smallest(), **drawn)
 

@@ -17,7 +17,7 @@ def sequence(hook, iterations, seed=0):
     model = ChoiceBlock()
     blocks = []
     for iteration in iterations:
-        hook.before_train_iter(SimpleNamespace(seed=seed, iter=iteration, model=model), 0)
+        hook.before_train_iter(SimpleNamespace(seed=seed, iter=iteration, model=model, cfg={}), 0)
         blocks.append(model.block)
     return blocks
 
@@ -28,6 +28,13 @@ def test_path_follows_from_seed_and_iteration_alone():
     assert sequence(PathSamplingHook(dict(type='BlockSpace')), range(10, 20)) == whole[10:]     # as after a resume
     assert sequence(hook, range(20), seed=1) != whole
     assert sequence(PathSamplingHook(BlockSpace(), seed=0), range(20), seed=5) == whole
+
+
+def test_ranks_with_seeds_of_their_own_are_refused():
+    runner = SimpleNamespace(seed=1, cfg=dict(randomness=dict(seed=0, diff_rank_seed=True)))
+    with pytest.raises(ValueError, match='diff_rank_seed=True gives each rank a seed of its own'):
+        PathSamplingHook(BlockSpace()).before_train(runner)
+    PathSamplingHook(BlockSpace(), seed=3).before_train(runner)     # the same on all ranks
 
 
 def test_a_supernet_is_not_trained_on_the_paths_that_a_search_then_proposes():
@@ -120,7 +127,7 @@ def test_binned_paths_follow_from_seed_and_iteration_and_count_in_the_runners_mo
 
     def hook():
         made = PathSamplingHook(Dice(), sampling=dict(type='BinnedPaths', cost=dict(type=InModel), edges=[0, 3, 16]))
-        made.before_train(SimpleNamespace(cfg=dict(model=dict(type='Supernet'))))
+        made.before_train(SimpleNamespace(seed=0, cfg=dict(model=dict(type='Supernet'))))
         return made
 
     whole = sequence(hook(), range(20))

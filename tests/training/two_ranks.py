@@ -14,20 +14,31 @@ from tests.training.toys import BlockSpace, toy_config
 
 
 class Witness(Hook):
-    """Notes each iteration's path and which parameters had a gradient; may die as an epoch begins."""
+    """Notes each iteration's path and which blocks it moved; may die as an epoch begins."""
 
     priority = 'VERY_LOW'
 
     def __init__(self, die_at):
         self.die_at = die_at
-        self.paths = []
+        self.paths, self.moved = [], []
 
     def before_train_epoch(self, runner):
         if runner.epoch == self.die_at:
             raise KeyboardInterrupt
 
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.before = blocks_of(runner)
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.paths.append(runner.model.module.searched.block)
+        pairs = zip(self.before, blocks_of(runner), strict=True)
+        self.moved.append([number for number, (old, new) in enumerate(pairs) if not torch.equal(old, new)])
+
+
+def blocks_of(runner) -> list[torch.Tensor]:
+    """Return a copy of the parameters of each block."""
+    blocks = runner.model.module.searched.blocks
+    return [torch.cat([parameter.detach().flatten() for parameter in block.parameters()]) for block in blocks]
 
 
 def train(folder: Path, die_at: Optional[int] = None) -> None:
@@ -41,9 +52,8 @@ def train(folder: Path, die_at: Optional[int] = None) -> None:
     model = runner.model.module
     stepped = runner.optim_wrapper.optimizer.state
     seen = dict(
-        iterations=runner.iter, paths=witness.paths,
+        iterations=runner.iter, paths=witness.paths, moved=witness.moved,
         stepped=sorted(name for name, parameter in model.named_parameters() if parameter in stepped),
-        gradients=[name for name, parameter in model.named_parameters() if parameter.grad is not None],
         weights={name: parameter.flatten().tolist() for name, parameter in model.named_parameters()})
     (folder / f'rank{runner.rank}.json').write_text(json.dumps(seen))
 
