@@ -1,5 +1,5 @@
-# Step 4: the found backbone, here the published one, learns ImageNet from scratch, by the supernet's recipe and with
-# dropout. Put the value of your own best/genotype.json in place of the zoo's name.
+# Step 4: the found backbone, here the published one for Faster R-CNN, learns ImageNet from scratch by the supernet's
+# recipe. Put the value of your own best/genotype.json in place of the zoo's name.
 _base_ = ['../_base_/classification/imagenet.py', '../_base_/classification/detnas_runtime.py']
 model = dict(
     type='ImageClassifier',

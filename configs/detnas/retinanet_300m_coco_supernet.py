@@ -27,7 +27,7 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/supernet_300m_imagenet_pretrain/epoch_240.pth',
             prefix='backbone.')),
-    neck=dict(in_channels=[64, 160, 320, 640], add_extra_convs='on_output', norm_cfg=norm_cfg))
+    neck=dict(in_channels=[64, 160, 320, 640], add_extra_convs='on_output'))
 train_dataloader = dict(
     dataset=dict(
         data_root='',

@@ -1,5 +1,5 @@
-# Step 4: the final RetinaNet, 12 epochs on COCO, on the backbone that detnas_300m_imagenet.py has trained. Put the
-# value of your own best/genotype.json in place of the zoo's name, there and here.
+# Step 4: the final RetinaNet, 12 epochs on COCO, on the backbone that detnas_retinanet_300m_imagenet.py has trained.
+# Put the value of your own best/genotype.json in place of the zoo's name, there and here.
 _base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py']
 custom_imports = dict(imports=['nasdet.models'], allow_failed_imports=False)
 # Single networks average their statistics over more iterations than the supernet does.
@@ -13,5 +13,7 @@ model = dict(
         genotype='detnas_coco_retinanet_300m',
         norm_cfg=norm_cfg,
         init_cfg=dict(
-            type='Pretrained', checkpoint='work_dirs/detnas_300m_imagenet/epoch_240.pth', prefix='backbone.')),
-    neck=dict(in_channels=[64, 160, 320, 640], add_extra_convs='on_output', norm_cfg=norm_cfg))
+            type='Pretrained',
+            checkpoint='work_dirs/detnas_retinanet_300m_imagenet/epoch_240.pth',
+            prefix='backbone.')),
+    neck=dict(in_channels=[64, 160, 320, 640], add_extra_convs='on_output'))

@@ -15,7 +15,7 @@ model = dict(
         ],
         head=True,
         num_classes=1000,
-        dropout=0.0),
+        dropout=0.2),
     label_smoothing=0.1,
     data_preprocessor=dict(mean=[0, 0, 0], std=[1, 1, 1], rgb_to_bgr=True))
 # A supernet is no single network, so there is nothing to validate: look at the loss.
