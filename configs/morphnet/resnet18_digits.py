@@ -17,7 +17,7 @@ search = dict(
         epochs=40,
         goal=0.4,
         budget=0.5,
-        optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4)),
+        optimizer=dict(type='SGD', lr=0.1, weight_decay=5e-4)),
     objective='accuracy/top1',
     costs=[
         dict(type='Macs', scope='model', input_shape=(3, 32, 32)),

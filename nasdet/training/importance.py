@@ -4,10 +4,11 @@ Gordon, Eban, Nachum, Chen, Wu, Yang, Choi: MorphNet: Fast & Simple Resource-Con
 Networks. CVPR 2018, arXiv:1711.06798, section 4; what the paper leaves open as in the authors' library, morph-net.
 """
 
-from typing import Collection, Optional
+from typing import Collection, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from nasdet.models.channels import ChannelGraph, Group, Layer
 
@@ -59,10 +60,20 @@ class Importance:
         """The parameters that are read."""
         return [module.weight for module, _, _ in self.gammas + self.filters]
 
+    def largest(self, values: Sequence[Tensor]) -> float:
+        """Return the largest importance of what is given in the place of :attr:`parameters`, such as their gradients.
+
+        Args:
+            values: One for each of :attr:`parameters`, of its shape.
+        """
+        gammas, filters = values[:len(self.gammas)], values[len(self.gammas):]
+        norms = [_filter_norms(module, value) for (module, _, _), value in zip(self.filters, filters, strict=True)]
+        return max(float(value.abs().max()) for value in [*gammas, *norms])
+
     def __call__(self) -> Tensor:
         """Return the importance of each channel, (num_channels,), with gradients to the weights."""
         gammas = [module.weight.abs()[_on(module, chosen)] for module, chosen, _ in self.gammas]
-        filters = [_filter_norms(module)[_on(module, chosen)] for module, chosen, _ in self.filters]
+        filters = [_filter_norms(module, module.weight)[_on(module, chosen)] for module, chosen, _ in self.filters]
         values = torch.cat([value.float() for value in gammas + filters])
         channels = torch.cat([channels for _, _, channels in self.gammas + self.filters]).to(values.device)
         return values.new_zeros(self.graph.num_channels).scatter_reduce(0, channels, values, 'amax')
@@ -95,10 +106,9 @@ def _kind(model: nn.Module, graph: ChannelGraph, group: Group) -> str:
     return 'gamma' if by_gamma else 'lasso'
 
 
-def _filter_norms(layer: nn.Module) -> Tensor:
+def _filter_norms(layer: nn.Module, weight: Tensor) -> Tensor:
     """Return the root mean square of the weights of each output of a layer, (out_channels,)."""
-    weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.modules.conv._ConvTransposeNd) else layer.weight
-    weight = weight.flatten(1)
+    weight = (weight.transpose(0, 1) if isinstance(layer, _ConvTransposeNd) else weight).flatten(1)
     return torch.linalg.vector_norm(weight, dim=1) / weight.shape[1] ** 0.5
 
 

@@ -10,6 +10,7 @@ from typing import Collection, Optional, Sequence
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
 
@@ -25,15 +26,18 @@ class MorphNetHook(Hook):
     """Adds MorphNet's penalty to the loss, and counts the channels that are alive after each epoch.
 
     The penalty is ``strength / cost`` times G (:meth:`~nasdet.models.channels.Resource.penalty`), with the cost of the
-    whole network. Its strength grows after each epoch until the alive channels have come down to the goal. Its gradient
-    goes through the optimiser with that of the loss.
+    whole network. Its gradient goes through the optimiser with that of the loss.
+
+    Its strength grows after each epoch until the alive channels have come down to the goal, but only so far that a step
+    (the penalty's own, with momentum) moves no channel by more than its threshold. With longer steps channels would
+    swing to and fro over the threshold: none stays dead, and the penalty would grow until it destroys the network.
 
     Args:
         input_shape: (C, H, W) of the image for which multiply-adds are counted.
         goal: Share of the network's cost that the alive channels shall come down to.
         target: ``'macs'`` or ``'params'``.
         strength: Of the penalty in the first epoch.
-        growth: Factor of the strength from epoch to epoch.
+        growth: Factor of the strength from epoch to epoch, at most.
         patience: The training ends when the goal is reached and no width has changed in this many epochs; None: after
             the last epoch.
         gamma_threshold: A channel whose batch norm has a smaller abs(gamma) is dead.
@@ -79,11 +83,14 @@ class MorphNetHook(Hook):
         if self.ended:
             runner.train_loop.stop_training = True
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Give the weights the gradient of the penalty; that of the loss is added to it."""
+    def _penalty(self) -> Tensor:
         importance = self.importance()
         alive = self.importance.alive(importance)
-        penalty = self.strength / self.whole * self.resource.penalty(importance, alive)
+        return self.strength / self.whole * self.resource.penalty(importance, alive)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Give the weights the gradient of the penalty; that of the loss is added to it."""
+        penalty = self._penalty()
         runner.message_hub.update_scalar('train/morphnet_penalty', penalty.item())
         scaled = runner.optim_wrapper.scale_loss(penalty)
         if hasattr(runner.optim_wrapper, 'loss_scaler'):        # mixed precision on a GPU
@@ -109,7 +116,7 @@ class MorphNetHook(Hook):
         if self.ended:
             runner.train_loop.stop_training = True
         if not self.reached and done < LAST_GROWTH * runner.max_epochs:
-            self.strength *= self.growth
+            self.strength *= max(1.0, min(self.growth, self._room(runner.optim_wrapper)))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Put the state into a checkpoint."""
@@ -125,6 +132,12 @@ class MorphNetHook(Hook):
     def _measure(self) -> tuple[Tensor, Tensor]:
         importance = self.importance()
         return importance, self.importance.alive(importance)
+
+    def _room(self, optim_wrapper: OptimWrapper) -> float:
+        """Return the factor by which the penalty may grow before one of its steps is as long as the threshold."""
+        gradients = torch.autograd.grad(self._penalty(), self.importance.parameters)
+        rate = max(group['lr'] / (1 - group.get('momentum', 0)) for group in optim_wrapper.param_groups)
+        return min(self.thresholds.values()) / (rate * self.importance.largest(gradients))
 
     def _count(self, alive: Tensor) -> dict[str, int]:
         """Return the width of each group of channels."""

@@ -91,8 +91,18 @@ def test_the_strength_grows_until_the_goal_is_reached(tmp_path):
     assert shrink.strength == 1e-9
 
 
+def test_the_strength_does_not_grow_until_channels_swing_over_the_threshold(tmp_path):
+    """A step of bn1's gammas at strength 1 is 0.05 * 9 / 78, with momentum 0.5 in the long run twice that."""
+    shrink = hook(goal=0.01, strength=0.5, growth=100.0, patience=None)
+    train(tmp_path, shrink, epochs=2, idle=True, momentum=0.5)
+    assert shrink.strength == pytest.approx(0.01 / (2 * 0.05 * 10 / 78), rel=0.2)      # bn2 is read by one more
+    strength = shrink.strength
+    train(tmp_path / 'long', shrink := hook(goal=0.01, strength=10 * strength, patience=None), epochs=3, idle=True)
+    assert shrink.strength == 10 * strength     # what is given is not lowered
+
+
 def test_a_resumed_training_goes_on_exactly(tmp_path):
-    options = dict(goal=0.3, strength=2.0, growth=1.5)
+    options = dict(goal=0.3, strength=0.5, growth=1.2)
     once, again = hook(**options), hook(**options)
     expected = train(tmp_path / 'once', once, epochs=4)
     cfg = config()
