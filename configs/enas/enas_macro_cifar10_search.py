@@ -27,8 +27,8 @@ search = dict(
         controller_steps=50,
         samples=20,
         controller=dict(
-            hidden=64, lr=0.001, tanh=dict(op=1.5, skip=1.5), entropy=1e-4, baseline=0.99, prior=dict(skip=0.4),
-            prior_weight=0.8 / 12),
+            attention='macro', hidden=64, lr=0.001, tanh=dict(op=1.5, skip=1.5), entropy=1e-4, baseline=0.99,
+            prior=dict(skip=0.4), prior_weight=0.8 / 12),
         candidates=100,
         num_workers=2),
     objective='accuracy/top1',

@@ -30,7 +30,8 @@ search = dict(
         controller_steps=30,
         samples=10,
         # The authors' begins with a bias towards separable convolutions: bias=dict(op=dict(sep3=10, sep5=10)).
-        controller=dict(hidden=64, lr=0.0035, tanh=dict(state=1.1, op=1.1 / 2.5), entropy=1e-4, baseline=0.99),
+        controller=dict(
+            attention='micro', hidden=64, lr=0.0035, tanh=dict(state=1.1, op=1.1 / 2.5), entropy=1e-4, baseline=0.99),
         candidates=100,
         num_workers=2),
     objective='accuracy/top1',

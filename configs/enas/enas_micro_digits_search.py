@@ -13,7 +13,7 @@ search = dict(
         controller_steps=10,
         samples=5,
         # Fewer rewards than the authors': a baseline of shorter memory.
-        controller=dict(tanh=dict(state=1.1, op=1.1 / 2.5), baseline=0.95),
+        controller=dict(attention='micro', tanh=dict(state=1.1, op=1.1 / 2.5), baseline=0.95),
         candidates=100),
     objective='accuracy/top1',
     costs=[dict(type='Macs', scope='backbone', input_shape=(3, 8, 8)), dict(type='Params', scope='backbone')],

@@ -75,7 +75,7 @@ class Controller(nn.Module):
         Returns:
             The tokens, and the log-probability of each; 0 where it was forced.
         """
-        return self._take(space, lambda logits: _draw(logits, rng))
+        return self._take(space, lambda logits: draw(logits, rng))
 
     @torch.no_grad()
     def greedy(self, space: Space) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ class Controller(nn.Module):
         return torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(legal)
 
 
-def _draw(logits: Tensor, rng: np.random.Generator) -> tuple[int, float]:
+def draw(logits: Tensor, rng: np.random.Generator) -> tuple[int, float]:
     """Draw an index from a softmax with one number of ``rng``; return it with its log-probability."""
     log_p = torch.log_softmax(logits.double(), dim=0).numpy()
     index = int(np.searchsorted(np.cumsum(np.exp(log_p)), rng.random(), side='right'))

@@ -13,18 +13,19 @@ from torch import Tensor
 from nasdet.genotype import Genotype
 from nasdet.searchers.controller import Controller, one_thread
 from nasdet.spaces.base import Space
+from nasdet.trainers.enas_controller import MacroController, MicroController
 from nasdet.training.enas import Scored
+
+CONTROLLERS = {None: Controller, 'micro': MicroController, 'macro': MacroController}
 
 
 class Policy:
     """Draws architectures and learns which decisions pay.
 
-    The controller is the LSTM of all searches here, with one softmax for each kind of decision. The authors' points at
-    earlier states by attention: the logit of state j is v^T tanh(W1 h_j + W2 h) of the LSTM's outputs h_j when j was
-    made, and h now. Here it is a row of a linear layer, so that what is learnt of a state holds for its number alone.
-
     Args:
         space: Whose decisions are taken.
+        attention: Which of ENAS's controllers takes them: ``'micro'`` or ``'macro'``; None: the LSTM of all other
+            searches here, for any space, in which a state is a word and not an anchor that attention points at.
         hidden: Number of LSTM units.
         init: The controller's parameters start uniformly in [-init, init].
         lr: Adam's learning rate; its first moment has no memory (beta1 = 0), as in the authors' code.
@@ -44,12 +45,14 @@ class Policy:
         ValueError: A kind or word that the space does not have.
     """
 
-    def __init__(self, space: Space, hidden: int = 64, init: float = 0.1, lr: float = 3.5e-3,
-                 tanh: Optional[Mapping[str, float]] = None, temperature: float = 1.0,
+    def __init__(self, space: Space, attention: Optional[str] = None, hidden: int = 64, init: float = 0.1,
+                 lr: float = 3.5e-3, tanh: Optional[Mapping[str, float]] = None, temperature: float = 1.0,
                  bias: Optional[Mapping[str, Mapping]] = None, entropy: float = 1e-4, baseline: float = 0.99,
                  prior: Optional[Mapping[str, float]] = None, prior_weight: float = 0.8 / 12, seed: int = 0):
+        if attention not in CONTROLLERS:
+            raise ValueError(f'attention is one of {", ".join(map(repr, CONTROLLERS))}, not {attention!r}')
         self.space = space
-        self.controller = Controller(space.vocab, hidden, init, seed, tanh, temperature)
+        self.controller = CONTROLLERS[attention](space.vocab, hidden, init, seed, tanh, temperature)
         self._begin_with(bias or {})
         self.optimizer = torch.optim.Adam(self.controller.parameters(), lr=lr, betas=(0.0, 0.999), eps=1e-3)
         self.entropy, self.decay = entropy, baseline
@@ -59,11 +62,11 @@ class Policy:
 
     def _begin_with(self, bias: Mapping[str, Mapping]) -> None:
         for kind, words in bias.items():
-            vocabulary = self.space.vocab.get(kind, ())
+            vocabulary = self.space.vocab.get(kind, ()) if kind in self.controller.first else ()
             for word, value in words.items():
                 if word not in vocabulary:
-                    raise ValueError(f'bias names {word!r} of the kind {kind!r}, but this space has '
-                                     f'{self.space.vocab}')
+                    raise ValueError(f'bias names {word!r} of the kind {kind!r}, for which the controller has no '
+                                     f'bias; the kinds of this space are {self.space.vocab}')
                 with torch.no_grad():
                     self.controller.head.bias[self.controller.first[kind] + vocabulary.index(word)] = value
 

@@ -14,7 +14,7 @@ from nasdet.trainers import ENASTrainer
 from nasdet.training import set_path
 from tests.classifiers import TinySpace, write_config
 
-SMALL = dict(epochs=2, controller_steps=2, samples=3, candidates=3, seed=5)
+SMALL = dict(epochs=2, controller_steps=2, samples=3, candidates=3, seed=5, controller=dict(attention='micro', hidden=8))
 IMAGES, BATCH = 48, 16
 
 
