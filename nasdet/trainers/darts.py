@@ -164,10 +164,11 @@ class EpochRecordHook(Hook):
         loop = runner.train_loop
         metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
         cost = dict(seconds=time.perf_counter() - self.started, iterations=len(loop.dataloader))
-        self._record(runner.epoch, loop.relaxed.derive(), metrics, cost, runner.epoch + 1)
-        if loop.is_last_epoch:
-            self._record(runner.epoch + 1, loop.derived, metrics, {}, runner.epoch + 1, candidate=True)
 
-    def _record(self, number: int, value: dict, metrics: dict, cost: dict, epochs: int, candidate: bool = False) -> None:
-        fidelity = dict(epochs=epochs, skips=count_skips(value))
-        self.record(number, Genotype(self.space.name, value), Evaluation(metrics, cost, fidelity), candidate=candidate)
+        def record(number, value, cost, **said):
+            fidelity = dict(epochs=runner.epoch + 1, skips=count_skips(value))
+            self.record(number, Genotype(self.space.name, value), Evaluation(metrics, cost, fidelity), **said)
+
+        record(runner.epoch, loop.relaxed.derive(), cost)
+        if loop.is_last_epoch:
+            record(runner.epoch + 1, loop.derived, {}, candidate=True)

@@ -144,24 +144,31 @@ class BilevelTrainLoop(EpochBasedTrainLoop):
 
     def _step_architecture(self, training_batch: Any) -> Tensor:
         """Make a step of the architecture and return the loss on search-val that it was made for."""
+        loss, gradients = self.architecture_gradients(training_batch, next(self._validation))
+        for alpha, gradient in zip(self.alphas, gradients, strict=True):
+            alpha.grad = gradient
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
+
+    def architecture_gradients(self, training_batch: Any, validation_batch: Any) -> tuple[Tensor, list[Tensor]]:
+        """Return the loss on a batch of search-val and its gradient for the architecture; nothing is changed.
+
+        Args:
+            training_batch: Of the data loader, for the virtual step of the weights.
+            validation_batch: Of search-val's.
+        """
         model = self.runner.model
 
         def loss_on(batch):
             batch = model.data_preprocessor(batch, True)
             return lambda: model.parse_losses(model(**batch, mode='loss'))[0]
 
-        validation_loss = loss_on(next(self._validation))
         with restored(model.buffers()):
             if self.order == 1:
-                loss, gradients = first_order(validation_loss, self.alphas)
-            else:
-                loss, gradients = second_order(loss_on(training_batch), validation_loss, self.alphas,
-                                               self.runner.optim_wrapper.optimizer)
-        for alpha, gradient in zip(self.alphas, gradients, strict=True):
-            alpha.grad = gradient
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss
+                return first_order(loss_on(validation_batch), self.alphas)
+            return second_order(loss_on(training_batch), loss_on(validation_batch), self.alphas,
+                                self.runner.optim_wrapper.optimizer)
 
     def _validation_batches(self) -> Iterator[Any]:
         """Yield batches of search-val without end; their order follows from the seed and the epoch."""

@@ -88,14 +88,15 @@ def literal(cell, before, last, weights):
     return torch.cat(states[2:], dim=1)
 
 
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('reduction, halve_first', [(False, False), (False, True), (True, False)])
-def test_a_cell_is_the_sum_of_its_operations_one_by_one(reduction, halve_first):
+def test_a_cell_is_the_sum_of_its_operations_one_by_one(reduction, halve_first, layout):
     torch.manual_seed(0)
     dialect = Dialect.of({**DARTS_DIALECT, 'pool_norm': True}, 'symmetric', dict(type='BN', affine=False))
     cell = RelaxedCell(3, OPS, (5, 6), 4, reduction, halve_first, dialect).double()
     size = 16 if halve_first else 8
-    before = torch.randn(3, 5, size, size, dtype=torch.float64, requires_grad=True)
-    last = torch.randn(3, 6, 8, 8, dtype=torch.float64, requires_grad=True)
+    before, last = (torch.randn(shape, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+                    for shape in ((3, 5, size, size), (3, 6, 8, 8)))
     logits = torch.randn(9, len(OPS), dtype=torch.float64, requires_grad=True)
     target = torch.randn_like(cell(before, last, logits.softmax(dim=1)))
     read = [before, last, logits, *cell.parameters()]

@@ -148,5 +148,7 @@ class ScaledOperation(nn.Module):
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:
         """Return ``scale``, a scalar, times the operation of (N, C, H, W)."""
         norm = self.norm
-        return F.batch_norm(self.layers(x), norm.running_mean, norm.running_var, scale.expand(norm.num_features), None,
-                            norm.training, norm.momentum, norm.eps)
+        # torch's backward pass of channels-last maps reads a scale as if it were contiguous, even one that is expanded
+        scales = scale.repeat(norm.num_features)
+        return F.batch_norm(self.layers(x), norm.running_mean, norm.running_var, scales, None, norm.training,
+                            norm.momentum, norm.eps)
