@@ -8,11 +8,11 @@ from typing import Mapping, Optional, Sequence, Union
 
 from mmdet.registry import MODELS
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasdet.models.backbones.cell_stack import CellStack
 from nasdet.models.genotypes import genotype_value
 from nasdet.models.layers.cells import AuxiliaryHead, Cell, Dialect, read_cells
+from nasdet.models.layers.freezing import freeze, keep_statistics
 
 
 @MODELS.register_module()
@@ -121,15 +121,11 @@ class CellNetwork(CellStack):
         super().train(mode)
         self._freeze()
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            keep_statistics(self)
         return self
 
     def _freeze(self) -> None:
         frozen = [self.stem] if self.frozen_stages >= 0 else []
         frozen += [cell for slot, cell in zip(self.stack, self.cells, strict=True) if slot.stage <= self.frozen_stages]
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
+        freeze(frozen)
 

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from nasdet.models.genotypes import genotype_value
 from nasdet.models.layers.choice_blocks import ChoiceBlock, block_shapes
 from nasdet.models.layers.choice_genotype import check_choice_genotype
+from nasdet.models.layers.freezing import freeze, keep_statistics
 
 
 @MODELS.register_module()
@@ -92,15 +93,11 @@ class DetNASNet(BaseModule):
         super().train(mode)
         self._freeze_stages()
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            keep_statistics(self)
         return self
 
     def _freeze_stages(self) -> None:
-        for part in [self.stem, *self.stages][:self.frozen_stages + 1]:
-            part.eval()
-            part.requires_grad_(False)
+        freeze([self.stem, *self.stages][:self.frozen_stages + 1])
 
 
 class ImageNetHead(nn.Module):

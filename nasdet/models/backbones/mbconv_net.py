@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasdet.models.genotypes import genotype_value
+from nasdet.models.layers.freezing import freeze, keep_statistics
 from nasdet.models.layers.mbconv import SWISH, MBConv, MBConvHead
 from nasdet.models.layers.mbconv_genotype import (
     STEM_STRIDE,
@@ -108,15 +109,11 @@ class MBConvNet(BaseModule):
         super().train(mode)
         self._freeze_stages()
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            keep_statistics(self)
         return self
 
     def _freeze_stages(self) -> None:
-        for part in [self.stem, *self.stages][:self.frozen_stages + 1]:
-            part.eval()
-            part.requires_grad_(False)
+        freeze([self.stem, *self.stages][:self.frozen_stages + 1])
 
 
 def map_numbers(out_indices: Optional[Sequence[int]], stages: Sequence[Mapping]) -> tuple[int, ...]:
