@@ -11,7 +11,7 @@ from mmengine.config import Config
 from nasdet.config import load_config
 from nasdet.datasets import prepare
 from nasdet.estimators.base import Estimator
-from nasdet.estimators.fingerprint import digest, hash_config
+from nasdet.estimators.fingerprint import digest, hash_config, hash_file
 from nasdet.genotype import Genotype
 from nasdet.registry import ESTIMATORS, SPACES, build
 from nasdet.spaces.base import Space
@@ -44,10 +44,23 @@ def build_estimator(config: Config, work_dir: Path) -> tuple[Space, Estimator]:
 
 
 def recipe_of(config: Config) -> str:
-    """Return a short hash of what a genotype's score depends on in a prepared config, the supernet's seed apart."""
+    """Return a short hash of what a genotype's score depends on in a prepared config, the supernet's seed apart.
+
+    Pretrained weights of the space enter by their content where the file exists.
+    """
     search = config.search.to_dict()
     search['estimator'].pop('seed', None)
-    return digest(hash_config(config, recipe=True), search['space'], search['estimator'])
+    return digest(hash_config(config, recipe=True), _with_contents(search['space']), search['estimator'])
+
+
+def _with_contents(part: Any) -> Any:
+    """Replace the checkpoints of ``init_cfg`` by the hashes of what they hold."""
+    if isinstance(part, dict):
+        plain = {name: _with_contents(inner) for name, inner in part.items()}
+        if part.get('type') == 'Pretrained' and Path(part['checkpoint']).is_file():
+            plain['checkpoint'] = hash_file(Path(part['checkpoint']))
+        return plain
+    return [_with_contents(inner) for inner in part] if isinstance(part, (list, tuple)) else part
 
 
 def open_recipe(path: Path, folder: Path, options: Mapping[str, Any]) -> tuple[Config, str]:

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import closing
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Collection, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -44,6 +44,7 @@ class Study(ABC):
 
     column: str                     # what the table of tests calls an architecture
     references: Sequence[str]       # the others are compared to each of these
+    trials: Optional[int] = None    # of each search where --trials does not say; None: the config's budget
 
     def __init__(self, description: str, results: Path, work_dir: Path):
         self.description, self.results, self.work_dir = description, results, work_dir
@@ -104,7 +105,15 @@ class Seed:
         for name, searcher in searchers.items():
             if name not in found:
                 found[name] = self._search(name, searcher)
+        self._refuse_unequal(searchers)
         return {name: Genotype.from_json(found[name]) for name in searchers}
+
+    def _refuse_unequal(self, searchers: Collection[str]) -> None:
+        trials = {row['searcher']: row['trials'] for row in self.rows(REWARDS) if row['searcher'] in searchers}
+        if len(set(trials.values())) > 1:
+            shown = ', '.join(f'{name} {number}' for name, number in trials.items())
+            raise SystemExit(f'seed {self.seed}: the searches scored unequally many candidates ({shown}), so they do '
+                             f'not compare: give --trials that each of them reaches')
 
     def _search(self, name: str, searcher: Mapping) -> str:
         config = copy.deepcopy(self.config)
@@ -146,7 +155,8 @@ class Seed:
 
 def open_data(study: Study, args: argparse.Namespace, folder: Path) -> Config:
     """Return the config of the command's data set, prepared in a folder."""
-    options = {'search.budget.trials': args.trials, **args.cfg_options}
+    trials = study.trials if args.trials is None else args.trials
+    options = {**({} if trials is None else {'search.budget.trials': trials}), **args.cfg_options}
     if args.data == 'digits':
         return open_config(study.config(args), folder, {'search.data.root': str(args.work_dir.absolute()), **options})
     if not (args.ann and args.images and args.test_ann):
@@ -204,7 +214,7 @@ def parse(study: Study) -> argparse.Namespace:
     parser.add_argument('--test-ann', help='annotations of the test split')
     parser.add_argument('--test-images', help='folder of its pictures; default: that of --images')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument('--trials', type=int, default=200, help='of each search')
+    parser.add_argument('--trials', type=int, help=f'of each search; default: {study.trials or "as the config says"}')
     parser.add_argument('--slots', type=int, default=1, help='candidates scored at once, one thread each')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
     parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
@@ -221,7 +231,7 @@ def main(study: Study) -> int:
         show(study, args.results)
         return 0
     config = open_data(study, args, args.work_dir / study.label(args) / 'prepared')
-    recipe = digest(recipe_of(config), args.trials, study.searchers(config))
+    recipe = digest(recipe_of(config), config.search.budget.trials, study.searchers(config))
     for number in args.seeds:
         seed = Seed(study, args, recipe, number)
         seed.confirm(seed.search())

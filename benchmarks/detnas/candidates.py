@@ -8,7 +8,8 @@ Step 1 comes first: ``nasdet train configs/detnas/supernet_digits_pretrain.py``.
 test server has it, builds the detector anew for each candidate, sets its batch norm statistics to 0 and 1, averages
 them over 500 batches of 8 training images with momentum 0.1, and reads all images from their files. Both ways score the
 paths of one supernet on search-val, in turns, in one process; the genotypes are always the same. Every candidate
-becomes a row of ``candidates.csv`` at once. Wanted: at least 5 times as many a minute.
+becomes a row of ``candidates.csv`` at once. Wanted: at least 5 times as many a minute, and memory that grows by no more
+than 2 % from the first tenth of the candidates to the last.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import itertools
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Iterable
+from typing import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ from nasdet.training.recalibration import norm_layers
 
 ITERATIONS, BATCH, MOMENTUM = 500, 8, 0.1       # of the published recalibration
 LEAST_SPEEDUP = 5
+LARGEST_GROWTH = 0.02       # of the memory, from the first tenth of the candidates to the last
 FEW = {'search.estimator.images': 4, 'search.estimator.recalibration_images': 4}     # of the look at memory
 
 
@@ -99,13 +101,24 @@ def show(rows: list[dict]) -> bool:
     return bool(np.median(ratios) >= LEAST_SPEEDUP)
 
 
-def look_at_memory(estimator: SupernetEstimator, candidates: int) -> None:
-    """Print the memory of this process while it scores many candidates, on few images each."""
-    shown = {candidates * tenth // 10 for tenth in range(1, 11)}
+def look_at_memory(estimator: SupernetEstimator, candidates: int) -> bool:
+    """Print this process's memory while it scores many candidates, on few images each; return whether it is flat."""
+    used = []
     for number in range(1, candidates + 1):
         estimator.evaluate(draw(estimator.space, number), Budget(), 0)
-        if number in shown:
-            print(f'{number} candidates: {resident():.1f} MiB', flush=True)
+        used.append(resident())
+        if number * 10 // candidates > (number - 1) * 10 // candidates:
+            print(f'{number} candidates: {used[-1]:.1f} MiB', flush=True)
+    grown = growth(used)
+    print(f'from the first tenth to the last it grew by {100 * grown:+.2f} % (wanted: at most '
+          f'{100 * LARGEST_GROWTH:.0f} %)')
+    return grown <= LARGEST_GROWTH
+
+
+def growth(used: Sequence[float]) -> float:
+    """Return by what share the mean of the last tenth of some numbers exceeds that of the first tenth."""
+    tenth = max(1, len(used) // 10)
+    return float(np.mean(used[-tenth:]) / np.mean(used[:tenth]) - 1)
 
 
 def resident() -> float:
@@ -138,8 +151,7 @@ def main() -> int:
         estimator.prepare()
         estimator.setup()
         if args.memory:
-            look_at_memory(estimator, args.memory)
-            return 0
+            return 0 if look_at_memory(estimator, args.memory) else 1
         measure(estimator, recipe, config.search.objective, args)
     return 0 if all([show(rows) for rows in groups(read_rows(args.results), 'recipe').values()]) else 1
 

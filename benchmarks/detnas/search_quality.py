@@ -6,7 +6,8 @@
     python -m benchmarks.detnas.search_quality --show
 
 Step 1 comes first: ``nasdet train configs/detnas/supernet_digits_pretrain.py``. For each seed a supernet is trained
-once, and evolution and random search score equally many candidates with it. Then the best of each, a path drawn at
+once, and evolution and random search score equally many candidates with it; evolution's first generation is random
+search's first proposals, so that the two are paired. Then the best of each, a path drawn at
 random under the search's limit and ShuffleNetV2, which has a kernel of 3 everywhere, are trained from scratch on
 search-train and search-val, as ``nasdet confirm`` does, and measured once on test. All have the multiply-adds of the
 limit, within 2 %: each backbone has the width that comes nearest.

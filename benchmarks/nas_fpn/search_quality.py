@@ -35,6 +35,7 @@ class Necks(search_quality.Study):
 
     column = 'neck'
     references = ('fpn', 'random')
+    trials = 200
 
     def config(self, args: argparse.Namespace) -> Path:
         """Return the search config of the command's data set."""

@@ -176,14 +176,15 @@ def test_the_recipe_says_what_scores_depend_on(config):
 @pytest.fixture
 def measured(config, tmp_path, monkeypatch):
     """One seed of the search quality benchmark whose searches and trainings are planted, and what was asked for."""
-    asked = []
+    asked, trials = [], {}
 
     class Planted(search_quality.Seed):
         def _search(self, name, searcher):
             asked.append((name, searcher['type']))
             best = draw(build(SPACES, config.search.space), len(asked)).to_json()
             append_row(self.results / search_quality.REWARDS, dict(
-                self.start, searcher=name, seed=self.seed, reward=0.5, trials=3, seconds=1, genotype=best))
+                self.start, searcher=name, seed=self.seed, reward=0.5, trials=trials.get(name, 3), seconds=1,
+                genotype=best))
             return best
 
     class Confirmation:
@@ -209,7 +210,7 @@ def measured(config, tmp_path, monkeypatch):
         planted.confirm(planted.search())
         return list(asked)
 
-    return argparse.Namespace(measure=measure, results=args.results)
+    return argparse.Namespace(measure=measure, results=args.results, trials=trials)
 
 
 def test_search_quality_measures_nothing_twice(measured, capsys):
@@ -226,6 +227,12 @@ def test_search_quality_measures_nothing_twice(measured, capsys):
     assert {row['neck']: row['key'] for row in tests[4:7]} == best
     search_quality.show(STUDY, measured.results)
     assert 'There is no evidence that what a search found' in capsys.readouterr().out
+
+
+def test_searches_of_unequal_length_are_not_compared(measured):
+    measured.trials['evolution'] = 2
+    with pytest.raises(SystemExit, match=r'seed 4: .* candidates .ppo 3, evolution 2, random 3., so they do not'):
+        measured.measure(4)
 
 
 # ---- for real
