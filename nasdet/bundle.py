@@ -37,10 +37,9 @@ def write_bundle(model: dict, path: Path) -> None:
 
 
 def types(config) -> Iterator[str]:
-    """Yield every ``type`` of a config that is a name, at any depth."""
+    """Yield every ``type`` of a config that is a name, at any depth, and ``of`` what a ``narrowed`` network is."""
     if isinstance(config, dict):
-        if isinstance(config.get('type'), str):
-            yield config['type']
+        yield from (config[key] for key in ('type', 'of') if isinstance(config.get(key), str))
         for item in config.values():
             yield from types(item)
     elif isinstance(config, (list, tuple)):

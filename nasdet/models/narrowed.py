@@ -5,12 +5,12 @@ from typing import Mapping, Sequence
 from mmdet.registry import MODELS
 from torch import nn
 
-from nasdet.models.channels import set_widths
+from nasdet.models.channels.widths import set_widths
 
 
-@MODELS.register_module(name='Narrowed')
+@MODELS.register_module()
 def narrowed(of: str, widths: Mapping[str, Sequence[int]], **kwargs) -> nn.Module:
-    """Build a network, and give layers of it other widths; in a config ``dict(type='Narrowed', of='ResNet', ...)``.
+    """Build a network, and give layers of it other widths; in a config ``dict(type='narrowed', of='ResNet', ...)``.
 
     The result is of the class ``of``, with the names that its weights have there. Its code must not write the number
     of channels of an inner layer down: MMDetection's backbones, necks and heads do not.

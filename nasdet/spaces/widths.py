@@ -262,8 +262,8 @@ def _set_width(model: ConfigDict, layer: str, sizes: list[int]) -> None:
     elif not names:     # a RoI extractor, which has no weights
         part['out_channels'] = sizes[1]
     else:
-        if part['type'] != 'Narrowed':
-            part.update(of=part['type'], type='Narrowed', widths={})
+        if part['type'] != 'narrowed':
+            part.update(of=part['type'], type='narrowed', widths={})
             _forget_pretrained(part)
         part['widths']['.'.join(names)] = sizes
 

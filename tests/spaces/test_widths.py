@@ -97,7 +97,7 @@ def test_what_keeps_its_width_keeps_its_config():
     applied = space.apply(Genotype('WidthSpace', dict(widths=widths)), model)
     assert (applied.backbone, applied.neck) == (model.backbone, model.neck)
     assert applied.bbox_head.widths == {'cls_convs.0.conv': [16, 5], 'cls_convs.1.conv': [5, 16]}
-    assert (applied.bbox_head.type, applied.bbox_head.of) == ('Narrowed', 'RetinaHead')
+    assert (applied.bbox_head.type, applied.bbox_head.of) == ('narrowed', 'RetinaHead')
 
 
 def test_pretrained_weights_do_not_fit_and_are_dropped():
