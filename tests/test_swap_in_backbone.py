@@ -15,8 +15,11 @@ from mmengine.registry import init_default_scope
 
 from nasdet import zoo
 from nasdet.config import load_config
+from nasdet.registry import SPACES, build
 from nasdet.spaces import detector
-from tests.convert.test_megvii import filled, official_shapes
+from nasdet.training.pretrained import check_pretrained
+from tests.convert.test_megvii import filled, official_shapes, supernet_shapes
+from tests.models.backbones.helpers import HEAD, STAGES, STEM
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / 'docs' / 'swap_in_a_backbone.md').read_text()
@@ -87,13 +90,33 @@ def test_official_weights_arrive_in_the_detector(tmp_path):
                tmp_path / 'downloaded.pth.tar')
     run('rename.py', tmp_path, 'downloaded.pth.tar', 'renamed.pth')
     backbone = read('retinanet.py', tmp_path).backbone
-    backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'renamed.pth'))
+    backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'renamed.pth'), prefix='backbone.')
+    check_pretrained(dict(backbone=backbone))
     init_default_scope('mmdet')
     built = MODELS.build(backbone)
     built.init_weights()
-    renamed = torch.load(tmp_path / 'renamed.pth', weights_only=True)['state_dict']
+    renamed = torch.load(tmp_path / 'renamed.pth', weights_only=True)
     assert len(renamed) == len(official)
-    assert all(torch.equal(tensor, renamed[name]) for name, tensor in built.state_dict().items())
+    assert all(torch.equal(tensor, renamed[f'backbone.{name}']) for name, tensor in built.state_dict().items())
+
+
+def test_the_official_supernet_arrives_where_a_search_starts(tmp_path):
+    """The search config of the paper, with the space of a small supernet and another file name."""
+    official = filled(supernet_shapes())
+    torch.save(dict(state_dict=official), tmp_path / 'downloaded.pth.tar')
+    run('rename.py', tmp_path, 'downloaded.pth.tar', 'renamed.pth')
+    config = load_config(str(ROOT / 'configs' / 'detnas' / 'retinanet_300m_coco_evolution.py'))
+    settings = config.search.space.to_dict()
+    settings['backbone']['init_cfg']['checkpoint'] = str(tmp_path / 'renamed.pth')
+    settings.update(preset=None, stages=STAGES, stem_channels=STEM, head_channels=HEAD)
+    config.model.neck.in_channels = config.model.neck.in_channels[:len(STAGES)]
+    supernet = build(SPACES, settings).supernet(config.model)
+    check_pretrained(supernet, 'search.space')
+    init_default_scope('mmdet')
+    built = MODELS.build(supernet.backbone)
+    built.init_weights()
+    renamed = torch.load(tmp_path / 'renamed.pth', weights_only=True)
+    assert all(torch.equal(tensor, renamed[f'backbone.{name}']) for name, tensor in built.state_dict().items())
 
 
 def test_apply_writes_a_config_that_fits(tmp_path):

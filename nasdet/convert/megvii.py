@@ -1,7 +1,7 @@
 """Weights of the authors' DetNAS networks, renamed to ours.
 
-The files are linked in the README of github.com/megvii-model/DetNAS (column "ImageNet" of its table of models; the
-supernet under "ImageNet pre-training"). They belong to the networks there and in
+The files are linked in the README of github.com/megvii-model/DetNAS ("Trained Models"; the supernet under "ImageNet
+pre-training"). They belong to the networks there and in
 github.com/megvii-model/ShuffleNet-Series, folder DetNAS.
 """
 
