@@ -92,7 +92,10 @@ class SupernetScorer:
             return detector(inputs, data_samples, mode=mode)
 
     def calibrate(self, batch: dict) -> None:
-        """Run the path without box selection, and only as far as there are batch norm layers."""
+        """Run the path only as far as there are batch norm layers; of the heads of a one-stage detector, no selection.
+
+        mmdet's two-stage detectors select regions for their box heads, whose statistics depend on them.
+        """
         with inference_context(self.amp):
             detector, inputs, data_samples = self._inputs(batch)
             if self.heads_have_norms:
