@@ -14,7 +14,7 @@ PAGES = [ROOT / 'README.md', *sorted(ROOT.glob('docs/**/*.md')), *sorted(ROOT.gl
          *sorted(ROOT.glob('benchmarks/**/*.md'))]
 # The first part of a path that, in code marks, must be one of the repository.
 FOLDERS = ('nasdet', 'configs', 'tools', 'tests', 'docs', 'benchmarks', 'requirements')
-KNOWN = {'apt-get', 'pip', 'torchrun', 'cd'}
+KNOWN = {'apt-get', 'pip', 'torchrun', 'cat', 'cd'}
 PYTHON = ('python', 'python3')
 FENCED = re.compile(r'```.*?```', flags=re.DOTALL)
 

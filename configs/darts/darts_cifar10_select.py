@@ -1,5 +1,5 @@
 # The paper's selection: the genotypes of four searches, each trained for 100 epochs with 18 + 2 cells, C = 36.
-# cat work_dirs/darts_cifar10_*/best/genotype.json > work_dirs/darts_cifar10_found.jsonl
+# cat work_dirs/darts_cifar10_[0-3]/best/genotype.json > work_dirs/darts_cifar10_found.jsonl
 _base_ = ['../_base_/classification/cells_cifar10.py']
 augmentation = [
     dict(type='RandomCrop', size=32, padding=4),

@@ -1,5 +1,5 @@
 # The genotypes of four searches on the built-in digits, each trained for 20 epochs.
-# cat work_dirs/darts_*/best/genotype.json > work_dirs/darts_found.jsonl
+# cat work_dirs/darts_[0-3]/best/genotype.json > work_dirs/darts_found.jsonl
 _base_ = ['../_base_/classification/cells_digits.py']
 model = dict(backbone=dict(genotype='darts_v2_cifar', final_relu=False))
 search = dict(

@@ -50,7 +50,7 @@ class DARTSTrainer(Trainer):
         work_dir: The search's folder.
         epochs: Of the training; None: ``train_cfg.max_epochs``. The schedule is scaled to them.
         order: 2 differentiates through a virtual step of the weights, which takes five forward and backward passes an
-            iteration, three of them on the batch of search-train; 1 takes the weights as they are, in two passes.
+            iteration, four of them on the batch of search-train; 1 takes the weights as they are, in two passes.
         architecture: Arguments of the architecture parameters' Adam that are not the paper's.
         warmup_epochs: Epochs of the weights alone before; 0 in the paper.
         max_skips: End the search after the epoch in which the normal cell has more identities than this, with the
