@@ -18,6 +18,7 @@ from nasdet.registry import SPACES
 from nasdet.spaces.base import Choice, Space
 
 CLOSE = 0.98        # of a budget that an expansion has to use, where the widths allow it
+_GRAPHS: dict[str, Any] = {}        # a search asks for those of the same two or three configs with every genotype
 
 
 @SPACES.register_module()
@@ -53,7 +54,16 @@ class WidthSpace(Space):
     @cached_property
     def channels(self):
         """The network's :class:`~nasdet.models.channels.ChannelGraph`."""
-        return _trace(self.model, self.input_shape, self.regions)
+        return self._graph_of(self.model)
+
+    def _graph_of(self, model: Mapping):
+        """Return the graph of a model config, which may have other classes than the space's own; traced once."""
+        from nasdet.models.channels import trace_channels  # brings torch and mmdet
+        from nasdet.models.meta import build_on_meta
+        key = f'{self.input_shape} {self.regions} {model}'
+        if key not in _GRAPHS:
+            _GRAPHS[key] = trace_channels(build_on_meta(model), self.input_shape, self.regions)
+        return _GRAPHS[key]
 
     @cached_property
     def groups(self) -> dict:
@@ -136,7 +146,7 @@ class WidthSpace(Space):
         Raises:
             ValueError: Names the first group that differs.
         """
-        other = self.channels if model == self.model else _trace(model, self.input_shape, self.regions)
+        other = self._graph_of(model)
         sizes = [{name: group.size for name, group in graph.groups.items()} for graph in (self.channels, other)]
         if sizes[0] != sizes[1]:
             name = sorted(sizes[0].items() ^ sizes[1].items())[0][0]
@@ -153,7 +163,7 @@ class WidthSpace(Space):
         from nasdet.models.channels import layer_widths  # brings torch and mmdet
         self.check(genotype, model)
         fitted = ConfigDict(copy.deepcopy(model))
-        for name, sizes in layer_widths(self.channels, self._counts(genotype)).items():
+        for name, sizes in layer_widths(self._graph_of(model), self._counts(genotype)).items():
             _set_width(fitted, name, sizes)
         return fitted
 
@@ -164,7 +174,7 @@ class WidthSpace(Space):
     # ---- costs
 
     def cost(self, genotype: Genotype, target: str = 'macs') -> float:
-        """Return what a genotype's network costs.
+        """Return what a genotype costs, in the network that the space was made of.
 
         Args:
             genotype: Of this space.
@@ -234,12 +244,6 @@ def _nearest(tokens: tuple[int, ...], wanted: float) -> int:
     """Return the nearest of ascending tokens, of two as near the larger one."""
     index = bisect.bisect_left(tokens, wanted)
     return min(tokens[max(index - 1, 0):index + 1], key=lambda token: (abs(token - wanted), -token))
-
-
-def _trace(model: Mapping, input_shape: tuple, regions: int):
-    from nasdet.models.channels import trace_channels  # brings torch and mmdet
-    from nasdet.models.meta import build_on_meta
-    return trace_channels(build_on_meta(model), input_shape, regions)
 
 
 def _set_width(model: ConfigDict, layer: str, sizes: list[int]) -> None:

@@ -39,8 +39,8 @@ class MorphNetTrainer(Trainer):
     scratch without the penalty.
 
     A step is an epoch, recorded with the widths that are alive after it and the score of the network on search-val.
-    The last step is the result, with the score of the network that it was read from. A round whose widths have come to
-    rest at the goal ends before its last epoch.
+    The last step is the result, with the score of the network that it was read from. A round that has reached its goal
+    ends before its last epoch.
 
     The training differs from the config's: the learning rate stays what it is after the warm-up (the authors advise
     against a decay here), and norm layers have no weight decay.
@@ -58,7 +58,9 @@ class MorphNetTrainer(Trainer):
         budget: What the result may cost, as a share of what the space's network costs.
         strength: Of the penalty in a round's first epoch (a penalty of 1 / cost has strength 1).
         growth: Factor of the strength from epoch to epoch, until the goal is reached.
-        patience: A round ends when the goal is reached and no width has changed in this many epochs; None: never.
+        patience: A round ends when the goal is reached and no width has changed in this many epochs. 0 ends it at
+            the goal; with more the penalty shrinks the network further until it comes to rest. None: after the last
+            epoch.
         gamma_threshold: A channel whose batch norm has a smaller abs(gamma) is dead.
         lasso_threshold: A channel without batch norm is when the root mean square of its weights is smaller.
         optimizer: Of these trainings, such as ``dict(type='SGD', lr=0.01, momentum=0.9)``; None: the config's. Adam
@@ -71,7 +73,7 @@ class MorphNetTrainer(Trainer):
 
     def __init__(self, space: Space, config: Config, work_dir: Path, rounds: int = 1, epochs: Optional[int] = None,
                  target: str = 'macs', goal: float = 0.5, budget: float = 1.0, strength: float = 3.0,
-                 growth: float = 1.3, patience: Optional[int] = 3, gamma_threshold: float = 0.01,
+                 growth: float = 1.3, patience: Optional[int] = 0, gamma_threshold: float = 0.01,
                  lasso_threshold: float = 0.01, optimizer: Optional[Mapping] = None, num_workers: int = 0,
                  seed: int = 0):
         super().__init__(space, config, work_dir)

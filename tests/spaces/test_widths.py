@@ -100,6 +100,14 @@ def test_what_keeps_its_width_keeps_its_config():
     assert (applied.bbox_head.type, applied.bbox_head.of) == ('narrowed', 'RetinaHead')
 
 
+def test_another_number_of_classes_is_the_same_network():
+    model = small('retinanet')
+    space = WidthSpace(model, (3, 64, 64))
+    model.bbox_head.num_classes = 7
+    network = build(space.apply(slim(space, 2)[0], model))
+    assert run(network, torch.zeros(1, 3, 64, 64))[5].shape[1] == 7 * 9
+
+
 def test_pretrained_weights_do_not_fit_and_are_dropped():
     model = config('retinanet')
     model.backbone.update(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'), frozen_stages=1)
