@@ -3,12 +3,10 @@
 import copy
 import logging
 from contextlib import closing
-from pathlib import Path
 from typing import Optional
 
 from mmengine.config import Config
 
-from nasdet.config import load_config
 from nasdet.console import Bar
 from nasdet.dispatch import Dispatcher
 from nasdet.errors import SearchError
@@ -167,26 +165,3 @@ class Search:
         folder = self.work_dir.trial(best.trial, attempts[-1][0] if attempts else 1)
         export(self.config, self.space, best.proposal.genotype, self.work_dir.best,
                weights=lambda path: self.estimator.weights(best.proposal.genotype, folder, path))
-
-
-def main(args) -> int:
-    """Run ``nasdet search CONFIG --work-dir D [--control] [--cfg-options ...]``."""
-    from nasdet.report import write_report
-    from nasdet.trained_search import TrainedSearch
-    cfg = load_config(args.config, args.cfg_options)
-    work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    kind = TrainedSearch if 'trainer' in cfg.get('search', {}) else Search
-    with closing(kind.from_cfg(cfg, work_dir)) as search:
-        try:
-            best = search.run()
-        except SearchError:
-            write_report(search.work_dir.path)      # shows what failed
-            raise
-        print(f'best genotype: {best.to_json()}')
-        if args.control:
-            write_report(search.work_dir.path)      # a control that fails must not cost it
-            print(search.run_control())
-    report = write_report(search.work_dir.path)
-    left = ', '.join(sorted(path.name for path in search.work_dir.best.iterdir()))
-    print(f'best: {search.work_dir.best} ({left})\nreport: {report}')
-    return 0
