@@ -5,28 +5,48 @@ Networks. CVPR 2018, arXiv:1711.06798, algorithm 1.
 """
 
 import copy
+import itertools
 import json
+import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Collection, Mapping, Optional
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader, Runner, set_random_seed
+from torch import nn
 
 from nasdet.datasets.config import metric_names
 from nasdet.datasets.contents import digest
 from nasdet.datasets.tasks import task_of
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
+from nasdet.models.channels import choose_origin, inherit_weights, trace_channels
 from nasdet.protocol import Evaluation
 from nasdet.registry import TRAINERS
 from nasdet.spaces.base import Space
 from nasdet.trainers.base import Record, Trainer
-from nasdet.training import AtomicBackend, MorphNetHook, ProgressHook, TrainingRunner, build_runner
+from nasdet.training import (
+    AtomicBackend,
+    MorphNetHook,
+    ProgressHook,
+    TrainingRunner,
+    build_runner,
+    recalibrated,
+    save_weights,
+    trained_state,
+)
+from nasdet.training.checkpoints import shown_meta
+from nasdet.training.importance import Importance
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import image_count
 
-FOLDER, RESULT = 'training', 'result.json'
+FOLDER, RESULT, WEIGHTS = 'training', 'result.json', 'weights.pth'
+CALIBRATION = 200       # training images for the statistics of batch norms
 
 
 @TRAINERS.register_module()
@@ -45,7 +65,7 @@ class MorphNetTrainer(Trainer):
     The training differs from the config's: the learning rate stays what it is after the warm-up (the authors advise
     against a decay here), and norm layers have no weight decay.
 
-    ``WORK_DIR/training/round-1/`` holds log and checkpoints, then ``result.json``.
+    ``WORK_DIR/training/round-1/`` holds log and checkpoints, then ``weights.pth`` and ``result.json``.
 
     Args:
         space: A WidthSpace: with ``apply``, ``seed``, ``cost``, ``expanded`` and ``rounded``.
@@ -117,20 +137,63 @@ class MorphNetTrainer(Trainer):
                              f'1, not {self.shrinking["goal"]}')
         self._expanded(self.space.seed())
 
+    def weights(self, genotype: Genotype, path: Path) -> bool:
+        """Write what the last round's network hands on: the weights of the most important channels.
+
+        Channels beyond those of the trained network are new, and not read yet. Batch norms have the statistics of 200
+        training images, which also takes in what removed channels had left as a constant. A start for fine-tuning.
+
+        Args:
+            genotype: The result.
+            path: The file to write.
+
+        Returns:
+            True.
+        """
+        source = self._build(self._seeds()[-2])
+        trained = CheckpointLoader.load_checkpoint(str(self._folder(self.rounds - 1) / WEIGHTS), map_location='cpu',
+                                                   logger='silent')
+        source.load_state_dict(trained['state_dict'], strict=True)
+        target = self._build(genotype)
+        graphs = [trace_channels(network, self.space.input_shape, self.space.regions) for network in (target, source)]
+        importance = Importance(source, graphs[1])().detach()
+        inherit_weights(target, graphs[0], source, graphs[1], choose_origin(*graphs, importance))
+        set_random_seed(self.seed)
+        loading = copy.deepcopy(self.config.train_dataloader)
+        loading.update(num_workers=0, persistent_workers=False)
+        loading.pop('prefetch_factor', None)
+        loader = Runner.build_dataloader(loading)
+        batches = itertools.islice(loader, math.ceil(CALIBRATION / loading.batch_size))
+        with torch.no_grad(), recalibrated(target, batches, partial(_run_for_statistics, target)):
+            save_weights(path, target.state_dict(), dataset_meta=shown_meta(loader.dataset.metainfo))
+        return True
+
+    def _build(self, genotype: Genotype) -> nn.Module:
+        init_default_scope(self.config.get('default_scope', 'mmdet'))
+        return MODELS.build(self.space.apply(genotype, self.config.model))
+
+    def _seeds(self) -> list[Genotype]:
+        """Return what each round that has ended started from, and what the last of them was expanded to."""
+        seeds = [self.space.seed()]
+        for number in range(self.rounds):
+            result = self._result(number)
+            if result is not None:
+                seeds.append(self._expanded(self.space.rounded(result['widths'])))
+        return seeds
+
     def run(self, record: Record) -> None:
         """Train the rounds, each from its newest checkpoint, and offer what the last one gives.
 
         Raises:
             SearchError: The loss became no number, or no channel can die.
         """
-        genotype, first = self.space.seed(), 0
+        first = 0
         for number in range(self.rounds):
             if self._result(number) is None:
-                self._train(number, genotype, first, record)
-            result = self._result(number)
-            genotype = self._expanded(self.space.rounded(result['widths']))
-            first += result['epochs']
-        record(first, genotype, Evaluation(**result['evaluation']), candidate=True)
+                self._train(number, self._seeds()[-1], first, record)
+            first += self._epochs(number)
+        evaluation = Evaluation(**self._result(self.rounds - 1)['evaluation'])
+        record(first, self._seeds()[-1], evaluation, candidate=True)
 
     def _train(self, number: int, genotype: Genotype, first: int, record: Record) -> None:
         folder = self._folder(number)
@@ -149,6 +212,7 @@ class MorphNetTrainer(Trainer):
         finally:
             progress.close()
             runner.close()
+        save_weights(folder / WEIGHTS, trained_state(runner), epoch=runner.epoch)
         result = dict(epochs=runner.epoch, widths=shrink.widths, evaluation=vars(evaluation))
         AtomicBackend().put(json.dumps(result).encode(), folder / RESULT)
         for leftover in (*folder.glob('epoch_*.pth*'), folder / 'last_checkpoint'):
@@ -203,6 +267,12 @@ def _evaluate(runner: TrainingRunner, shrink: MorphNetHook, number: int) -> Eval
     return Evaluation(metrics, dict(seconds=time.perf_counter() - started, images=images),
                       dict(round=number + 1, epochs=runner.epoch, alive=round(shrink.share, 4),
                            strength=round(shrink.strength, 4)))
+
+
+def _run_for_statistics(model: nn.Module, batch: dict) -> None:
+    """Run a network on a training batch, heads included."""
+    batch = model.data_preprocessor(batch, True)
+    model(batch['inputs'], batch['data_samples'], mode='loss')
 
 
 def _structure_learning(config: Config, optimizer: Optional[Mapping]) -> Config:

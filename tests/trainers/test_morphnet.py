@@ -81,7 +81,8 @@ def test_epochs_are_shown_and_the_last_expansion_is_the_result(config, undisturb
         assert set(metrics) == set(trainer.metric_names)
         assert 0 < fidelity['alive'] <= 1
     assert [fidelity['round'] for *_, fidelity, _ in steps.values()] == [1, 1, 2, 2, 2]
-    assert sorted(path.name for path in (folder / 'training' / 'round-2').iterdir()) == ['log.txt', 'result.json']
+    assert sorted(path.name for path in (folder / 'training' / 'round-2').iterdir()) == [
+        'log.txt', 'result.json', 'weights.pth']
 
 
 def test_a_round_starts_from_what_the_round_before_was_expanded_to(config, undisturbed):
@@ -96,6 +97,23 @@ def test_a_round_starts_from_what_the_round_before_was_expanded_to(config, undis
     assert steps[4][0] == trainer._expanded(steps[3][0])
     network = MODELS.build(space.apply(steps[4][0], config.model))
     assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+def test_the_result_inherits_the_most_important_channels(config, undisturbed, tmp_path):
+    """The file loads strictly; its stem has the filters of the largest gammas, its norms statistics of their own."""
+    folder, steps = undisturbed
+    trainer, genotype = trainer_of(config, folder), steps[4][0]
+    trainer.weights(genotype, tmp_path / 'weights.pth')
+    state = torch.load(tmp_path / 'weights.pth', weights_only=True)['state_dict']
+    network = MODELS.build(trainer.space.apply(genotype, config.model))
+    network.load_state_dict(state, strict=True)
+    trained = torch.load(folder / 'training' / 'round-2' / 'weights.pth', weights_only=True)['state_dict']
+    name = 'backbone.layer3.1.'      # its inner group is measured by one batch norm
+    width = genotype.value['widths'][f'{name}conv1']
+    gammas = trained[f'{name}bn1.weight']
+    kept = gammas.abs().argsort(descending=True, stable=True)[:width].sort().values
+    assert torch.equal(state[f'{name}bn1.weight'][:len(kept)], gammas[kept])
+    assert not torch.equal(state[f'{name}bn1.running_mean'][:len(kept)], trained[f'{name}bn1.running_mean'][kept])
 
 
 @pytest.mark.parametrize('kill_at', [1, 2, 4])
