@@ -4,14 +4,17 @@ Chen, Yang, Zhang, Meng, Xiao, Sun: DetNAS: Backbone Search for Object Detection
 section 3.3, bounds its candidates by such a table.
 """
 
+import logging
 from functools import cached_property
 from typing import Mapping, Optional, Sequence, Union
 
 from nasdet.costs.complexity import Macs, count_modules
-from nasdet.costs.distribution import SumDistribution
+from nasdet.costs.distribution import SumDistribution, TooManySumsError
 from nasdet.genotype import Genotype
 from nasdet.registry import COSTS
 from nasdet.spaces.base import Space
+
+logger = logging.getLogger(__name__)
 
 
 @COSTS.register_module()
@@ -50,14 +53,24 @@ class AdditiveMacs(Macs):
         return float(fixed + sum([row[token] for row, token in zip(rows, tokens)]))     # noqa: B905 - counts every us
 
     @cached_property
-    def distribution(self) -> SumDistribution:
-        """The distribution over uniformly drawn architectures."""
+    def distribution(self) -> Optional[SumDistribution]:
+        """The distribution over uniformly drawn architectures; None where its values are too many to list.
+
+        A search then looks at samples, as with any other cost, and limits cannot be quantiles.
+        """
         fixed, rows = self._table
-        return SumDistribution(fixed, [list(row.values()) for row in rows])
+        try:
+            return SumDistribution(fixed, [list(row.values()) for row in rows])
+        except TooManySumsError as error:
+            logger.info('%s: %s, so limits are looked at by samples', self.name, error)
+            return None
 
     def _quantile(self, limit: Mapping[str, float]) -> int:
         if set(limit) != {'quantile'} or not isinstance(limit['quantile'], (int, float)):
             raise ValueError(f'a limit is a number or dict(quantile=...), not {dict(limit)}')
+        if self.distribution is None:
+            raise ValueError(f'{self.name}: a quantile of {self.space.name} cannot be told, as its architectures have '
+                             f'too many different costs: give limit as a number')
         return self.distribution.quantile(limit['quantile'])
 
     @cached_property

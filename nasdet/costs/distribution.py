@@ -5,6 +5,12 @@ from typing import Sequence
 
 import numpy as np
 
+LARGEST = 5_000_000     # values of a half, before equal ones are joined: some 300 MB and 15 s
+
+
+class TooManySumsError(ValueError):
+    """A sum has too many values for its distribution to be exact."""
+
 
 class SumDistribution:
     """Distribution of a sum whose terms are drawn independently, each uniformly from a list of whole numbers.
@@ -15,6 +21,9 @@ class SumDistribution:
     Args:
         fixed: What is always added.
         rows: The numbers that each term is drawn from.
+
+    Raises:
+        TooManySumsError: A half has more than five million values; the paper's spaces have a million at most.
     """
 
     def __init__(self, fixed: int, rows: Sequence[Sequence[int]]):
@@ -26,6 +35,8 @@ class SumDistribution:
         for row, number in Counter(tuple(sorted(row)) for row in rows).most_common():   # equal ones have fewer sums
             halves.sort(key=lambda half: len(half[0]))
             for _ in range(number):
+                if len(halves[0][0]) * len(row) > LARGEST:
+                    raise TooManySumsError(f'sums of {len(rows)} terms have too many values to list half of them')
                 halves[0] = _convolve(*halves[0], row)
         (self._values, self._shares), (self._others, other_shares) = halves
         self._others_up_to = np.concatenate([[0.0], np.cumsum(other_shares)])
