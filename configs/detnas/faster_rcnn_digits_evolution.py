@@ -6,6 +6,11 @@ _base_ = [
     '../_base_/schedules/adamw_cosine.py',
     '../_base_/searches/detnas_small.py',
 ]
+# The paper's box head, four convolutions and a linear layer, narrow enough for a CPU.
+model = dict(
+    roi_head=dict(
+        bbox_head=dict(
+            type='Shared4Conv1FCBBoxHead', conv_out_channels=16, norm_cfg=dict(type='BN', requires_grad=True))))
 # The last checkpoint of step 1; with init_cfg=None the supernet starts from scratch.
 search = dict(
     space=dict(
