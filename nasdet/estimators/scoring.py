@@ -127,7 +127,8 @@ class SupernetScorer:
         return evaluator.evaluate(seen), seen
 
 
-def scoring_loader(config: Config, split: str, images: Optional[int], batch_size: int) -> DataLoader:
+def scoring_loader(config: Config, split: str, images: Optional[int], batch_size: int,
+                   num_workers: int = 0) -> DataLoader:
     """Return a loader of images that are read as search-val is.
 
     Args:
@@ -137,6 +138,7 @@ def scoring_loader(config: Config, split: str, images: Optional[int], batch_size
         images: How many; None or more than there are: all. Of ``'train'`` one fewer, where the last batch would hold a
             single one: batch statistics of a single value do not exist, and an image's coarsest map may be that.
         batch_size: Images read at once.
+        num_workers: Processes that read them; 0 reads in this one.
     """
     task = task_of(config)
     dataset = task.read_as(innermost(config, split), innermost(config, 'val'))
@@ -148,7 +150,7 @@ def scoring_loader(config: Config, split: str, images: Optional[int], batch_size
         built = built.get_subset(task.spread(len(built), number).tolist())
     elif number < len(built):
         built = DATASETS.build(task.limited(dataset, number))
-    loader = dict(dataset=built, batch_size=batch_size, num_workers=0,
+    loader = dict(dataset=built, batch_size=batch_size, num_workers=num_workers,
                   sampler=dict(type='DefaultSampler', shuffle=False))
     if 'collate_fn' in config.val_dataloader:
         loader['collate_fn'] = config.val_dataloader.collate_fn

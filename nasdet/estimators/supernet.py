@@ -19,25 +19,17 @@ from mmengine.runner import CheckpointLoader
 
 from nasdet.datasets.config import metric_names
 from nasdet.datasets.dataloaders import innermost
-from nasdet.errors import SearchError
 from nasdet.estimators.base import Estimator
 from nasdet.estimators.features import FeatureCache, size_of
 from nasdet.estimators.files import WEIGHTS, write_config
 from nasdet.estimators.fingerprint import digest, hash_config, hash_file, hash_part, hash_tensors
 from nasdet.estimators.scoring import SupernetScorer, scoring_loader
+from nasdet.estimators.supernet_training import train_supernet
 from nasdet.genotype import Genotype
 from nasdet.protocol import Budget, Evaluation
 from nasdet.registry import ESTIMATORS
 from nasdet.spaces.base import Space
-from nasdet.training import (
-    PathSamplingHook,
-    ProgressHook,
-    build_runner,
-    check_sandwich,
-    recalibrated,
-    save_weights,
-    trained_state,
-)
+from nasdet.training import check_sandwich, recalibrated, save_weights
 from nasdet.training.checkpoints import shown_meta
 from nasdet.training.paths import build_sampler, extracted_state, searched_modules, set_path
 from nasdet.training.precision import keep_outputs_exact
@@ -86,7 +78,8 @@ class SupernetEstimator(Estimator):
         features_dir: Their folder; None: ``WORK_DIR/features``.
         cache_megabytes: Without ``cache_features``, what a worker keeps in memory of either set of decoded images at
             most (MiB).
-        num_workers: Processes that load data for the supernet's training; 0 loads in the same process.
+        num_workers: Processes that load data, in the supernet's training and where images to score do not fit into
+            ``cache_megabytes``; 0 loads in the same process.
         sampling: How the paths that it is trained on are drawn, as PathSamplingHook takes it; None: uniformly.
         sandwich: Train the largest, the smallest and some drawn paths in each iteration, with these arguments of
             SandwichTrainLoop (``dict(random_children=2)``); None: one path.
@@ -163,34 +156,13 @@ class SupernetEstimator(Estimator):
         """
         if not self.checkpoint.exists():
             with _threads(self.train_threads or len(os.sched_getaffinity(0))):
-                self._train()
+                train_supernet(self.space, self.config, self.checkpoint, self.epochs, self.seed, self.amp,
+                               self.num_workers, self.sampling, self.sandwich)
         if self.cache_features:
             with _threads(self.threads):    # as a worker: another number of threads gives other last bits
                 self.setup()
                 self._batches('val', self.images)
             self.scorer = None
-
-    def _train(self) -> None:
-        folder = self.checkpoint.parent
-        progress = ProgressHook('supernet training')
-        paths = dict(space=self.space, seed=self.seed, sampling=self.sampling)
-        loop, hooks = None, [progress]
-        if self.sandwich is None:
-            hooks.insert(0, PathSamplingHook(**paths))
-        else:
-            loop = dict(self.sandwich, type='SandwichTrainLoop', **paths)
-        runner = build_runner(self.config, self.space.supernet(self.config.model), folder, self.epochs, self.seed,
-                              self.amp, checkpoints=True, num_workers=self.num_workers, hooks=hooks, loop=loop)
-        try:
-            runner.train()
-        except FloatingPointError as error:
-            raise SearchError(f'the supernet training in {folder} failed: {error}') from error
-        finally:
-            progress.close()
-            runner.close()
-        save_weights(self.checkpoint, trained_state(runner), epoch=runner.epoch)
-        for leftover in (*folder.glob('epoch_*.pth*'), folder / 'last_checkpoint'):
-            leftover.unlink()
 
     # ---- once in each worker
 
@@ -225,6 +197,8 @@ class SupernetEstimator(Estimator):
                     batches = self.features.load(name, self._key(split, images), loader, self.scorer.extract)
                 else:
                     batches = self.scorer.load(loader)
+                    if batches is loader:       # read again for every candidate
+                        batches = scoring_loader(self.config, split, images, self.batch_size, self.num_workers)
             self._loaded[split, images] = batches
             self._images[split] = len(loader.dataset)
         return self._loaded[split, images]
