@@ -157,18 +157,19 @@ class MorphNetHook(Hook):
                for group in runner.optim_wrapper.param_groups for parameter in group['params']):
             problems.append('weight decay shrinks every gamma, dear or cheap: set '
                             'optim_wrapper.paramwise_cfg=dict(norm_decay_mult=0)')
-        slow = self._pace(importance, runner.max_epochs)
+        slow = self._pace(importance, runner.max_epochs, self._room(runner.optim_wrapper))
         return problems + [slow] if slow else problems
 
-    def _pace(self, importance: Tensor, epochs: int) -> str:
-        """Say so where no channel would die if all went on as in the first epoch, with the growth of the penalty."""
+    def _pace(self, importance: Tensor, epochs: int, room: float) -> str:
+        """Say so where no channel would die if all went on as in the first epoch, with the growth that is left."""
         thresholds = self.importance.thresholds.to(importance.device)
         measured = thresholds >= 0
-        steps = sum(self.growth ** epoch for epoch in range(1, epochs))
+        steps = sum(max(1.0, min(self.growth ** epoch, room)) for epoch in range(1, epochs))
         fall = (self._first - importance).clamp(min=0)
         if ((importance - fall * steps) <= thresholds)[measured].any():
             return ''
+        stronger = f', or strength (now {self.strength:g})' if room > 1 else ''
         return (f'no channel is about to die: after the first epoch the smallest importance is '
                 f'{importance[measured].min().item():.3g}, dead is below {thresholds[measured].max().item():g}, and '
-                f'none fell by more than {fall.max().item():.2g}; raise strength (now {self.strength:g}) tenfold, the '
-                f'learning rate or the epochs')
+                f'none fell by more than {fall.max().item():.2g}; give it more iterations (epochs, or smaller batches)'
+                f'{stronger}')

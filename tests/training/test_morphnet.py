@@ -145,7 +145,7 @@ def test_what_hinders_the_penalty_is_said_after_the_first_epoch(tmp_path, caplog
     assert 'weight decay shrinks every gamma' in decay
     assert 'no channel is about to die' in slow
     caplog.clear()
-    train(tmp_path / 'well', hook(strength=3.0, growth=2.0), epochs=6)
+    train(tmp_path / 'well', hook(strength=1.0, gamma_threshold=0.9), epochs=6)
     assert not caplog.records
 
 
