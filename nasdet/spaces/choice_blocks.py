@@ -48,7 +48,7 @@ class ChoiceBlockSpace(Space):
                  stem_channels: Optional[int] = None, head_channels: int = 1024, shuffle: str = 'halves',
                  input: Optional[Mapping] = None,       # noqa: A002 - as genotypes call it
                  backbone: Optional[Mapping] = None):
-        from nasdet.models.layers.choice_genotype import FROM_DETECTOR  # brings torch and mmdet
+        from nasdet.models.layers.choice_genotype import FROM_DETECTOR, widths_and_depths  # brings torch and mmdet
         if (stages is None) == (preset is None):
             raise ValueError(f'ChoiceBlockSpace takes stages or a preset, one of {", ".join(PRESETS)}')
         if preset is not None:
@@ -57,7 +57,7 @@ class ChoiceBlockSpace(Space):
             stem_channels, channels, blocks = _preset(preset)
         else:
             stem_channels = 16 if stem_channels is None else stem_channels
-            channels, blocks = _read_stages(stages)
+            channels, blocks = widths_and_depths(stages)
         self.channels, self.blocks = tuple(channels), tuple(blocks)
         self.input = dict(input) if input is not None else None
         self.backbone = dict(backbone or {})
@@ -71,11 +71,9 @@ class ChoiceBlockSpace(Space):
         self._check_arguments()
 
     def _check_arguments(self) -> None:
-        from nasdet.models.layers.choice_genotype import check_choice_genotype
-        if not self._tokens or len(self._tokens) < len(self.vocab['block']):
-            raise ValueError(f'choices are one or several different blocks, not {self.vocab["block"]}')
-        for token in self._tokens.values():
-            check_choice_genotype(self.decode((token,) * len(self._choices)).value)
+        from nasdet.models.layers.choice_genotype import check_choice_genotype, check_choices
+        check_choices(self.vocab['block'])
+        check_choice_genotype(self.decode((0,) * len(self._choices)).value)
         derived = {'type', 'genotype', 'stages', 'choices', *self._settings} & self.backbone.keys()
         if derived:
             raise ValueError(f'backbone: {sorted(derived)[0]} follows from the space, so leave it out')
@@ -207,15 +205,3 @@ def _preset(name: str) -> tuple:
     if name not in PRESETS:
         raise ValueError(f'preset is one of {", ".join(PRESETS)}, not {name!r}')
     return copy.deepcopy(PRESETS[name])
-
-
-def _read_stages(stages: Sequence[Mapping]) -> tuple[list[int], list[int]]:
-    """Return channels and number of blocks of each stage."""
-    for stage in stages:
-        if set(stage) != {'channels', 'num_blocks'}:
-            raise ValueError(f'a stage is a dict with channels and num_blocks, not {dict(stage)}')
-        if any(not isinstance(number, int) or number < 1 for number in stage.values()):
-            raise ValueError(f'channels and num_blocks are whole numbers, at least 1, not {dict(stage)}')
-    if not stages:
-        raise ValueError('ChoiceBlockSpace needs at least one stage')
-    return [stage['channels'] for stage in stages], [stage['num_blocks'] for stage in stages]

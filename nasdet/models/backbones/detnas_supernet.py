@@ -15,9 +15,10 @@ from nasdet.models.layers.choice_blocks import KERNELS, ChoiceBlock, block_shape
 from nasdet.models.layers.choice_genotype import (
     check_block_options,
     check_choice_genotype,
+    check_choices,
     check_count,
-    check_kind,
     check_widths,
+    widths_and_depths,
 )
 
 
@@ -51,9 +52,9 @@ class DetNASSupernet(BaseModule):
                  init_cfg: Union[dict, list, None] = None):
         super().__init__(init_cfg=init_cfg)
         check_block_options(semantics, shuffle)
-        _check_choices(choices)
+        check_choices(choices)
         self.choices = tuple(choices)
-        self.widths, self.depths = _widths_and_depths(stages)
+        self.widths, self.depths = widths_and_depths(stages)
         check_count('stem_channels', stem_channels)
         check_widths(stem_channels, self.widths)
         check_stage_numbers(out_indices, len(self.widths))
@@ -140,22 +141,6 @@ class DetNASSupernet(BaseModule):
         if self.head is not None:
             network.head.load_state_dict(self.head.state_dict())
         return network.train(self.training)
-
-
-def _check_choices(choices: Sequence[str]) -> None:
-    for kind in choices:
-        check_kind('choices', kind)
-    if not choices or len(set(choices)) < len(choices):
-        raise ValueError(f'choices are one or more different block names, not {list(choices)}')
-
-
-def _widths_and_depths(stages: Sequence[Mapping]) -> tuple[list[int], list[int]]:
-    for number, stage in enumerate(stages, start=1):
-        if set(stage) != {'channels', 'num_blocks'}:
-            raise ValueError(f'stage {number} of a supernet has the keys channels and num_blocks, not '
-                             f'{", ".join(map(str, stage))}')
-        check_count(f'num_blocks of stage {number}', stage['num_blocks'])
-    return [stage['channels'] for stage in stages], [stage['num_blocks'] for stage in stages]
 
 
 def _sizes(widths: Sequence[int], depths: Sequence[int]) -> str:

@@ -55,6 +55,30 @@ def check_kind(where: str, kind: Any) -> None:
         raise ValueError(f'{where}: {kind!r} is not one of the blocks {", ".join(KERNELS)}')
 
 
+def check_choices(choices: Sequence[str]) -> None:
+    """Refuse blocks to choose from that are none, unknown or named twice; ValueError."""
+    for kind in choices:
+        check_kind('choices', kind)
+    if not choices or len(set(choices)) < len(choices):
+        raise ValueError(f'choices are one or several different blocks, not {list(choices)}')
+
+
+def widths_and_depths(stages: Sequence[Mapping]) -> tuple[list[int], list[int]]:
+    """Return the channels and the number of blocks of each stage.
+
+    Args:
+        stages: Each a dict with ``channels`` and ``num_blocks``.
+
+    Raises:
+        ValueError: A stage has other keys or no blocks; of the channels :func:`check_widths` tells.
+    """
+    for number, stage in enumerate(stages, start=1):
+        if set(stage) != {'channels', 'num_blocks'}:
+            raise ValueError(f'stage {number} is a dict with channels and num_blocks, not {dict(stage)}')
+        check_count(f'num_blocks of stage {number}', stage['num_blocks'])
+    return [stage['channels'] for stage in stages], [stage['num_blocks'] for stage in stages]
+
+
 def check_widths(stem_channels: int, widths: Sequence[int]) -> None:
     """Refuse stages that blocks cannot have: an odd number of channels, or no more than before; ValueError."""
     if not widths:

@@ -131,9 +131,9 @@ def test_it_refuses_foreign_genotypes():
 
 @pytest.mark.parametrize('options, words', [
     (dict(choices=('shuffle3', 'skip')), "choices: 'skip' is not one of the blocks"),
-    (dict(choices=()), 'choices are one or more different block names'),
-    (dict(choices=('shuffle3', 'shuffle3')), 'choices are one or more different block names'),
-    (dict(stages=[dict(channels=8)]), 'stage 1 of a supernet has the keys channels and num_blocks, not channels'),
+    (dict(choices=()), 'choices are one or several different blocks'),
+    (dict(choices=('shuffle3', 'shuffle3')), 'choices are one or several different blocks'),
+    (dict(stages=[dict(channels=8)]), 'stage 1 is a dict with channels and num_blocks, not'),
     (dict(stages=[dict(channels=8, num_blocks=0)]), 'num_blocks of stage 1: a whole number, at least 1, not 0'),
     (dict(stages=[dict(channels=9, num_blocks=1)]), 'stage 1 has 9 channels: take an even number'),
     (dict(out_indices=(0, 4)), 'this network has the stages 0 to 3'),
