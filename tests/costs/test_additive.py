@@ -115,6 +115,7 @@ def test_too_many_sums_to_list_are_looked_at_by_samples(monkeypatch, caplog):
     assert SumDistribution(0, rows).share(10 ** 10) == pytest.approx(1)     # halves of 27 values
     with pytest.raises(TooManySumsError, match='sums of 7 terms have too many values'):
         SumDistribution(0, [*rows, (1, 2, 3)])
+    monkeypatch.setattr(distribution_module, 'LARGEST', 10)
     space = ChoiceBlockSpace([dict(channels=8, num_blocks=2), dict(channels=20, num_blocks=2)], stem_channels=6)
     settings, context = dict(type='AdditiveMacs', scope='backbone'), dict(
         space=space, model=dict(backbone={}, neck=dict(in_channels=[1, 2])))
