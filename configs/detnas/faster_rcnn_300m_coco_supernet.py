@@ -4,6 +4,7 @@ _base_ = [
     'mmdet::_base_/datasets/coco_detection.py',
     'mmdet::_base_/default_runtime.py',
     '../_base_/schedules/detnas_coco.py',
+    '../_base_/spaces/detnas_300m.py',
 ]
 custom_imports = dict(imports=['nasdet.models', 'nasdet.training'], allow_failed_imports=False)
 norm_cfg = dict(type='BN', requires_grad=True)
@@ -13,14 +14,7 @@ model = dict(
     data_preprocessor=dict(mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False),
     backbone=dict(
         _delete_=True,
-        type='DetNASSupernet',
-        stem_channels=16,
-        stages=[
-            dict(channels=64, num_blocks=4),
-            dict(channels=160, num_blocks=4),
-            dict(channels=320, num_blocks=8),
-            dict(channels=640, num_blocks=4),
-        ],
+        **_base_.supernet,
         norm_cfg=norm_cfg,
         init_cfg=dict(
             type='Pretrained',

@@ -1,21 +1,14 @@
 # Step 1: the supernet of the 300M space learns ImageNet, one uniformly drawn path an iteration. For 8 GPUs:
 # torchrun --nproc_per_node 8 -m nasdet train CONFIG --launcher pytorch
-_base_ = ['../_base_/classification/imagenet.py', '../_base_/classification/detnas_runtime.py']
+_base_ = [
+    '../_base_/spaces/detnas_300m.py',
+    '../_base_/classification/imagenet.py',
+    '../_base_/classification/detnas_runtime.py',
+]
 space = dict(type='ChoiceBlockSpace', preset='300m', backbone=dict(head=True))
 model = dict(
     type='ImageClassifier',
-    backbone=dict(
-        type='DetNASSupernet',
-        stem_channels=16,
-        stages=[
-            dict(channels=64, num_blocks=4),
-            dict(channels=160, num_blocks=4),
-            dict(channels=320, num_blocks=8),
-            dict(channels=640, num_blocks=4),
-        ],
-        head=True,
-        num_classes=1000,
-        dropout=0.2),
+    backbone=dict(**_base_.supernet, head=True, num_classes=1000, dropout=0.2),
     label_smoothing=0.1,
     data_preprocessor=dict(mean=[0, 0, 0], std=[1, 1, 1], rgb_to_bgr=True))
 # A supernet is no single network, so there is nothing to validate: look at the loss.
