@@ -86,11 +86,7 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
     if launcher != 'none':
         cfg.model_wrapper_cfg = _distribute(find_unused_parameters)
     if checkpoints:
-        cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1, max_keep_ckpts=2,
-                                            backend_args=dict(backend='atomic'))
-        newest = latest_checkpoint(folder)
-        if newest is not None:
-            _resume(cfg, newest)
+        _keep_checkpoints(cfg, folder)
     runner = TrainingRunner.from_cfg(cfg)
     if runner.rank == 0:
         Path(runner.log_dir).rmdir()    # mmengine makes a folder named by the time for what we do not write
@@ -101,11 +97,17 @@ def build_runner(config: Config, model: Mapping, folder: Union[str, Path], epoch
     return runner
 
 
-def _resume(cfg: Config, checkpoint: Path) -> None:
+def _keep_checkpoints(cfg: Config, folder: Union[str, Path]) -> None:
+    """Have a training write a checkpoint an epoch, and go on from the newest that is whole."""
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1, max_keep_ckpts=2,
+                                        backend_args=dict(backend='atomic'))
+    newest = latest_checkpoint(folder)
+    if newest is None:
+        return
     problem = resume_problem()
     if problem:
-        raise SearchError(f'cannot go on from {checkpoint}: {problem}')
-    cfg.load_from, cfg.resume = str(checkpoint), True
+        raise SearchError(f'cannot go on from {newest}: {problem}')
+    cfg.load_from, cfg.resume = str(newest), True
 
 
 def runner_config(config: Config, model: Mapping, folder: Union[str, Path], epochs: Optional[int], seed: int,
