@@ -1,12 +1,13 @@
 """What spaces know of MMDetection's detector configs: how a neck fits between a backbone and its heads."""
 
 import copy
-import inspect
 from contextlib import contextmanager
 from traceback import extract_tb
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
 from mmengine.config import ConfigDict
+
+from nasdet.spaces.head_configs import arguments_of, default_of, head_strides, listed, place_generators
 
 PROBE = 512         # input side in pixels, from which strides are read
 DENSE_HEADS = ('bbox_head', 'rpn_head', 'mask_head')      # heads of a detector that read the neck themselves
@@ -30,9 +31,9 @@ def neck_strides(model: Mapping) -> list[int]:
         model: Model config whose neck has ``num_outs`` (or ``levels``) and perhaps ``start_level``, as mmdet's
             pyramids and ours; any other neck is taken to keep the backbone's strides.
     """
-    neck = _listed(model['neck'])[0]  # further ones, as DyHead, keep the strides of the first
+    neck = listed(model['neck'])[0]  # further ones, as DyHead, keep the strides of the first
     strides = backbone_strides(model['backbone'])[neck.get('start_level', 0):]
-    outputs = neck.get('num_outs') or _default(neck['type'], ['num_outs']) or len(neck.get('levels', strides))
+    outputs = neck.get('num_outs') or default_of(neck['type'], ['num_outs']) or len(neck.get('levels', strides))
     while len(strides) < outputs:
         strides.append(strides[-1] * 2)
     return strides[:outputs]
@@ -78,7 +79,7 @@ def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int],
         ValueError: There is no neck, or ``out_indices`` gives it another number of maps.
     """
     fitted = ConfigDict(copy.deepcopy(model))
-    reader = (_listed(fitted.get('neck')) or [fitted])[0]
+    reader = (listed(fitted.get('neck')) or [fitted])[0]
     number = 1 if isinstance(reader.get('in_channels', 1), int) else len(reader['in_channels'])
     readable = range(len(channels)) if readable is None else readable
     indices = tuple(backbone.get('out_indices') or readable[-number:])
@@ -94,7 +95,7 @@ def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int],
 def channels_to_neck(model: Mapping, channels: Sequence[int]) -> ConfigDict:
     """Return a copy of a model config whose first neck, or a classifier's last layer, reads maps of these channels."""
     model = ConfigDict(copy.deepcopy(model))
-    reader = (_listed(model.get('neck')) or [model])[0]
+    reader = (listed(model.get('neck')) or [model])[0]
     if 'in_channels' in reader:
         reader['in_channels'] = channels[-1] if isinstance(reader['in_channels'], int) else list(channels)
     return model
@@ -102,7 +103,7 @@ def channels_to_neck(model: Mapping, channels: Sequence[int]) -> ConfigDict:
 
 def first_neck(model: Mapping) -> Mapping:
     """Return the config of the neck that reads the backbone; ValueError where the detector has none to replace."""
-    necks = _listed(model.get('neck'))
+    necks = listed(model.get('neck'))
     if not necks:
         raise ValueError('this model config has no neck that a space of necks could replace')
     for index, neck in enumerate(necks[1:], start=1):
@@ -121,16 +122,16 @@ def neck_width_to_heads(model: Mapping, width: int) -> ConfigDict:
     """
     model = ConfigDict(copy.deepcopy(model))
     for name in DENSE_HEADS:
-        for head in _listed(model.get(name)):
+        for head in listed(model.get(name)):
             if 'in_channels' in head:
                 head['in_channels'] = width
-    for neck in _listed(model.get('neck'))[1:]:
+    for neck in listed(model.get('neck'))[1:]:
         neck.update({name: width for name in ('in_channels', 'out_channels') if name in neck})
     roi_head = model.get('roi_head') or {}
     for extractor_name, head_name in ROI_HEADS:
-        for extractor in _listed(roi_head.get(extractor_name)):
+        for extractor in listed(roi_head.get(extractor_name)):
             extractor['out_channels'] = width
-        for head in _listed(roi_head.get(head_name)):
+        for head in listed(roi_head.get(head_name)):
             if 'in_channels' in head and not roi_head.get('shared_head'):
                 head['in_channels'] = width
     return model
@@ -153,14 +154,14 @@ def neck_strides_to_heads(model: Mapping) -> ConfigDict:
     """
     model = ConfigDict(copy.deepcopy(model))
     strides = neck_strides(model)
-    for head in _listed(model.get('rpn_head')):
-        for generator in _generators(head):
+    for head in listed(model.get('rpn_head')):
+        for generator in place_generators(head):
             generator['strides'] = list(strides)
     roi_head = model.get('roi_head') or {}
     for extractor_name, _ in ROI_HEADS:
-        for extractor in _listed(roi_head.get(extractor_name)):
+        for extractor in listed(roi_head.get(extractor_name)):
             before, after = extractor['featmap_strides'], strides[:len(extractor['featmap_strides'])]
-            finest_scale = extractor.get('finest_scale', _default(extractor['type'], ['finest_scale']))
+            finest_scale = extractor.get('finest_scale', default_of(extractor['type'], ['finest_scale']))
             if finest_scale and before[0] != after[0]:
                 extractor['finest_scale'] = finest_scale * after[0] // before[0]
             extractor['featmap_strides'] = after
@@ -179,9 +180,9 @@ def head_depth_to_heads(model: Mapping, depth: int) -> ConfigDict:
     """
     model = ConfigDict(copy.deepcopy(model))
     name, argument = ('rpn_head', 'num_convs') if model.get('rpn_head') else ('bbox_head', 'stacked_convs')
-    heads = _listed(model.get(name))
+    heads = listed(model.get(name))
     for head in heads:
-        if not _arguments(head['type'], [argument]):
+        if not arguments_of(head['type'], [argument]):
             raise ValueError(f'{name} ({head["type"]}) has no argument {argument}, which a head depth sets: leave '
                              f'head_depths out of the space')
         head[argument] = depth
@@ -209,13 +210,13 @@ def check(model: Mapping) -> None:
         return
     strides = neck_strides(model)
     for name in ('bbox_head', 'rpn_head'):
-        for head in _listed(model.get(name)):
-            for expected in _head_strides(head):
+        for head in listed(model.get(name)):
+            for expected in head_strides(head):
                 if expected != strides:
                     raise ValueError(_mismatch(strides, f'{name} ({head["type"]})', expected))
     roi_head = model.get('roi_head') or {}
     for extractor_name, _ in ROI_HEADS:
-        for extractor in _listed(roi_head.get(extractor_name)):
+        for extractor in listed(roi_head.get(extractor_name)):
             expected = list(extractor['featmap_strides'])
             if expected != strides[:len(expected)]:
                 raise ValueError(_mismatch(strides, f'roi_head.{extractor_name}', expected))
@@ -253,53 +254,6 @@ def _probe(backbone: Mapping) -> list[tuple[int, int, int]]:
     from nasdet.models.meta import output_shapes  # brings torch and mmdet
     with _in_one_sentence(f'the backbone {backbone.get("type")}'):
         return output_shapes(backbone, (3, PROBE, PROBE))
-
-
-def _listed(part: Any) -> list:
-    """Return a config entry as a list: cascades have one head a stage, most detectors one."""
-    return list(part) if isinstance(part, (list, tuple)) else [part] if part else []
-
-
-def _generators(head: Mapping) -> Iterator[Mapping]:
-    """Yield the configs of a dense head's anchors or points, and of its stages' (Cascade RPN)."""
-    for name, part in head.items():
-        if name.endswith('_generator') and isinstance(part, Mapping) and 'strides' in part:
-            yield part
-    for stage in _listed(head.get('stages')):
-        yield from _generators(stage)
-
-
-def _head_strides(head: Mapping) -> list[list[int]]:
-    """Return the strides that a dense head places its anchors or points at; none where it says none."""
-    generators = list(_generators(head))
-    if generators:  # SSD's hold for one input size alone: 300 pixels there are one map of stride 300
-        return [_sides(generator['strides']) for generator in generators if 'input_size' not in generator]
-    arguments = ('strides', 'point_strides')
-    given = [head[argument] for argument in arguments if argument in head]
-    strides = given[0] if given else _default(head['type'], arguments)
-    return [] if strides is None else [_sides(strides)]
-
-
-def _default(name: Any, arguments: Sequence[str]) -> Optional[Any]:
-    """Return the default of the first of the arguments that a class takes; None where it takes none or gives none."""
-    found = _arguments(name, arguments)
-    return None if not found or found[0].default is inspect.Parameter.empty else found[0].default
-
-
-def _arguments(name: Any, arguments: Sequence[str]) -> list[inspect.Parameter]:
-    """Return those of the arguments that a class of that name, or the first base that takes any of them, takes."""
-    from mmdet.registry import MODELS
-    cls = name if isinstance(name, type) else MODELS.get(name)
-    for base in inspect.getmro(cls) if isinstance(cls, type) else ():       # MODELS has functions too
-        parameters = inspect.signature(base.__init__).parameters
-        found = [parameters[argument] for argument in arguments if argument in parameters]
-        if found:
-            return found
-    return []
-
-
-def _sides(strides) -> list[int]:
-    return [stride[0] if isinstance(stride, (list, tuple)) else stride for stride in strides]
 
 
 def _mismatch(strides: list[int], where: str, expected: list[int]) -> str:
