@@ -30,6 +30,20 @@ class SpecifiedNetwork(nn.Module):
         return self.bn3(self.conv3(joined)), self.bn4(self.conv4(joined))
 
 
+class Residual(nn.Module):
+    """A layer whose input and output are added, and so are of one group."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.bn_a, self.b, self.bn_b = (nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1),
+                                                nn.BatchNorm2d(4))
+        self.out = nn.Conv2d(4, 2, 1)
+
+    def forward(self, image):
+        x = self.bn_a(self.a(image))
+        return self.out(x + self.bn_b(self.b(x)))
+
+
 def inner(model, image):
     """Run a network whose outputs are not fixed."""
     model(image)
@@ -85,6 +99,18 @@ def test_the_slope_of_the_penalty_is_what_a_channel_costs():
             assert importance.grad[number] == saved + depthwise
 
 
+def test_a_layer_within_one_group_counts_a_channel_once_too_often():
+    """Removing one of n channels takes 2 n - 1 of the layer's n * n pairs away, and its slope is 2 n."""
+    graph = trace_channels(Residual(), (3, 4, 4))
+    resource, alive = Resource(graph), graph.all_alive()
+    importance = torch.ones(graph.num_channels, dtype=torch.float64, requires_grad=True)
+    resource.penalty(importance, alive).backward()
+    number = graph.layers['b'].outputs[1]
+    without = alive.clone()
+    without[number] = False
+    assert importance.grad[number] == resource.cost(alive) - resource.cost(without) + graph.layers['b'].macs
+
+
 def test_a_producer_without_batch_norm_is_measured_by_its_weights():
     network = toy()
     graph = trace_channels(network, (3, 12, 12))
@@ -105,17 +131,6 @@ def test_a_producer_without_batch_norm_is_measured_by_its_weights():
 
 
 def test_the_largest_of_tied_channels_counts():
-    class Residual(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.bn_a, self.b, self.bn_b = (nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1),
-                                                    nn.BatchNorm2d(4))
-            self.out = nn.Conv2d(4, 2, 1)
-
-        def forward(self, image):
-            x = self.bn_a(self.a(image))
-            return self.out(x + self.bn_b(self.b(x)))
-
     network = Residual()
     network.bn_a.weight.data = torch.tensor([0.5, 0.001, -0.2, 0.3])
     network.bn_b.weight.data = torch.tensor([0.1, 0.002, 0.4, -0.3])
