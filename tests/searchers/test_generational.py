@@ -1,93 +1,13 @@
-"""The generations: what they hold, who breeds, what is never proposed twice, and how they end."""
+"""The generations: what they hold, who breeds, what is never proposed twice, and whether it pays."""
 
-import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from nasdet.costs.base import Cost
-from nasdet.genotype import Genotype
 from nasdet.protocol import Result
 from nasdet.searchers import GenerationalEvolutionSearcher, RandomSearcher
-from nasdet.spaces.base import Choice, Space
-from nasdet.testing import check_searcher
-from tests.test_loop import Bench
-from tests.toys import ToySpace
-
-SMALL = dict(population=10, generations=4, parents=3, mutations=4, crossovers=4)
-
-
-class Paths(Space):
-    """Paths through ``blocks`` blocks with ``ops`` choices each, all of them different networks."""
-
-    def __init__(self, blocks=8, ops=4):
-        self.blocks = blocks
-        self.vocab = dict(op=tuple(range(ops)))
-
-    def choices(self, prefix):
-        return Choice(f'block{len(prefix)}', 'op', self.vocab['op']) if len(prefix) < self.blocks else None
-
-    def decode(self, tokens):
-        list(self.walk(tokens))
-        if len(tokens) != self.blocks:
-            raise ValueError(f'{self.blocks} blocks, not {len(tokens)}')
-        return Genotype(self.name, dict(ops=tokens))
-
-    def encode(self, genotype):
-        return tuple(genotype.value['ops'])
-
-
-class Height(Cost):
-    """Adds up the tokens of a path."""
-
-    def __call__(self, genotype):
-        return float(sum(genotype.value['ops']))
-
-
-def planted(proposal, goal=0):
-    """Reward a path of 8 blocks by the mean of a weight for each (block, choice)."""
-    weights = np.random.default_rng(goal).random((8, 4))
-    return Result('ok', float(weights[range(8), proposal.tokens].mean()))
-
-
-def by_chance(proposal):
-    """Reward what has nothing in common, so that the parents never become alike."""
-    return Result('ok', int(proposal.genotype.digest(), 16) / 16 ** 16)
-
-
-def drive(searcher, result=planted, seed=0, window=1):
-    """Run a search to its end, results told in the order of the trials; return [(trial, proposal, result)]."""
-    events, waiting, trial = [], [], 0
-    while not searcher.finished:
-        proposal = searcher.ask(trial, np.random.default_rng((seed, trial))) if len(waiting) < window else None
-        if proposal is not None:
-            searcher.asked(trial, proposal)
-            waiting.append((trial, proposal))
-            trial += 1
-        else:
-            number, proposal = waiting.pop(0)
-            events.append((number, proposal, result(proposal)))
-            searcher.tell(*events[-1])
-    return events
-
-
-def generations(events, status='ok'):
-    """Return one list of events a generation, of those with a status."""
-    found = {}
-    for event in events:
-        if event[2].status == status:
-            found.setdefault(event[1].meta['generation'], []).append(event)
-    return [found[number] for number in sorted(found)]
-
-
-def kinds(events):
-    return Counter(proposal.meta['kind'] for _, proposal, _ in events)
-
-
-def keys(events):
-    return [proposal.genotype.to_json() for _, proposal, _ in events]
-
+from tests.searchers.paths import SMALL, Paths, by_chance, drive, generations, keys, kinds, planted
 
 # ---- what a generation holds
 
@@ -98,6 +18,13 @@ def test_the_defaults_are_the_papers(window):
     first, *later = generations(events)
     assert kinds(first) == dict(random=50)
     assert len(later) == 19 and all(kinds(events) == dict(mutation=20, crossover=20, random=10) for events in later)
+
+
+def test_the_first_generation_is_what_random_search_proposes():
+    events = drive(GenerationalEvolutionSearcher(Paths(20), **SMALL), by_chance)[:10]
+    random = RandomSearcher(Paths(20))
+    assert [proposal.genotype for _, proposal, _ in events] == [
+        random.ask(trial, np.random.default_rng((0, trial))).genotype for trial in range(10)]
 
 
 @pytest.mark.parametrize('window', [1, 4])
@@ -241,95 +168,6 @@ def test_failed_trials_keep_their_place_but_never_breed():
 def test_without_any_parent_a_generation_is_random():
     events = drive(GenerationalEvolutionSearcher(Paths(), **SMALL), lambda proposal: Result('failed'))
     assert len(events) == 40 and kinds(events) == dict(random=40)
-
-
-# ---- the end
-
-@pytest.mark.parametrize('space', [Paths(3, 3), ToySpace(2), Paths(1, 1)])
-@pytest.mark.parametrize('window', [1, 4])
-def test_a_space_smaller_than_the_budget_is_proposed_whole_and_once(space, window):
-    networks = set()
-    tokens = [()]
-    while tokens:
-        prefix = tokens.pop()
-        choice = space.choices(prefix)
-        if choice is None:
-            networks.add(space.key(space.decode(prefix)))
-        else:
-            tokens += [(*prefix, token) for token in choice.legal]
-    searcher = GenerationalEvolutionSearcher(space, **SMALL)
-    events = drive(searcher, lambda proposal: Result('ok', len(proposal.tokens)), window=window)
-    proposed = [space.key(proposal.genotype) for _, proposal, _ in events]
-    assert len(networks) < 40 and len(proposed) == len(networks) and set(proposed) == networks
-    assert 'every architecture' in searcher.ending
-
-
-def bench(path, trials=40, limit=None, space=None, **arguments):
-    space = space or Paths()
-    searcher = {**SMALL, **arguments.pop('searcher', {})}
-    costs = [] if limit is None else [Height(space, limit=limit, scope='path')]
-    found = Bench(path, searcher=lambda _: GenerationalEvolutionSearcher(space, **searcher), costs=costs,
-                  trials=trials, **arguments)
-    found.space = found.loop.space = found.estimator.space = space
-    return found
-
-
-def test_the_search_says_why_it_ends(tmp_path):
-    assert bench(tmp_path / 'a', trials=60).run() == 'all 4 generations of 10 are evaluated'
-    assert bench(tmp_path / 'b', trials=40).run() == '40 evaluations are made'
-    assert bench(tmp_path / 'c', trials=25).run() == '25 evaluations are made'
-    assert bench(tmp_path / 'tight', limit=8).run() == '40 evaluations are made'
-    small = bench(tmp_path / 'd', space=Paths(3, 2))
-    assert small.run() == 'every architecture of the space was proposed, in generation 1'
-    assert small.loop.evaluations == 8
-    assert '800 proposals gave only 0 evaluations' in bench(tmp_path / 'e', limit=-1).run()
-    assert 'every architecture' in bench(tmp_path / 'f', limit=-1, space=Paths(3, 3)).run()
-
-
-# ---- state
-
-@pytest.mark.parametrize('space', [Paths(), ToySpace(4), Paths(2, 4)])
-def test_conforms(space):
-    check_searcher(lambda space: GenerationalEvolutionSearcher(space, **SMALL), space, trials=45)
-
-
-@pytest.mark.parametrize('slots', [1, 3])
-def test_killed_after_every_trial_it_goes_on_as_if_nothing_had_been(tmp_path, slots):
-    whole = bench(tmp_path / 'whole', limit=11, slots=slots)
-    whole.run()
-    assert {row[2] for row in whole.rows()} == {'ok', 'refused'}
-    kills, ended = 0, False
-    while not ended:
-        parts = bench(tmp_path / 'parts', limit=11, slots=slots)
-        parts.loop.on_told = lambda *told: next(iter(()))       # raises StopIteration: the kill
-        try:
-            parts.run()
-            ended = True
-        except StopIteration:
-            kills += 1
-        finally:
-            parts.history.close()
-    parts = bench(tmp_path / 'parts', limit=11, slots=slots)
-    assert kills == len(whole.rows())
-    assert parts.rows() == whole.rows() and parts.events() == whole.events()
-
-
-def test_slots_change_nothing_where_the_window_is_the_same(tmp_path):
-    benches = [bench(tmp_path / str(slots), limit=11, slots=slots, window=3) for slots in (1, 3)]
-    for each in benches:
-        each.run()
-    assert benches[0].rows() == benches[1].rows() and benches[0].events() == benches[1].events()
-
-
-def test_a_snapshot_at_any_trial_goes_on_the_same_way():
-    straight = GenerationalEvolutionSearcher(Paths(), **SMALL)
-    for trial, proposal, result in drive(GenerationalEvolutionSearcher(Paths(), **SMALL)):
-        restored = GenerationalEvolutionSearcher(Paths(), **SMALL)
-        restored.load_state_dict(json.loads(json.dumps(straight.state_dict())))
-        assert restored.ask(trial, np.random.default_rng((0, trial))) == proposal
-        straight.asked(trial, proposal)
-        straight.tell(trial, proposal, result)
-    assert straight.finished
 
 
 # ---- whether it pays
