@@ -135,6 +135,15 @@ def test_the_architecture_waits_for_the_warm_up(tmp_path):
     assert states[0] == {} and states[1][0]['step'] == 3
 
 
+def test_the_architecture_sees_search_val_in_whole_batches_as_the_weights_see_search_train(tmp_path):
+    darts = trainer(tmp_path)
+    loader, config = darts._search_val(), darts.config
+    assert (loader.dataset.split, loader.batch_size, loader.drop_last) == ('val', BATCH, True)
+    assert loader.dataset.transforms == config.train_dataloader.dataset.transforms
+    assert loader.dataset.transforms != config.val_dataloader.dataset.get('transforms')
+    assert config.train_dataloader.dataset.split == 'train'
+
+
 def test_the_search_ends_where_the_normal_cell_is_full_of_skips(tmp_path):
     """A space of identities only is full of them, once the warm-up is over."""
     skips = DARTSSpace(num_blocks=2, ops=('id',))
