@@ -58,13 +58,18 @@ def export(config: Config, space, genotype: Genotype, out: Path,
         (fresh / 'config.py').write_text(plain.pretty_text)
         if weights is not None:
             weights(fresh / 'weights.pth')
+    _exchange(fresh, out)
+    return out
+
+
+def _exchange(fresh: Path, out: Path) -> None:
+    """Put a finished folder in the place of an earlier one."""
     old = out.with_name(f'.{out.name}.old')
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         os.replace(out, old)
     os.replace(fresh, out)
     shutil.rmtree(old, ignore_errors=True)
-    return out
 
 
 def _check_replaceable(out: Path) -> None:
