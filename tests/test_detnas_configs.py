@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from nasdet.config import load_config
 from nasdet.models.genotypes import genotype_value
+from nasdet.models.meta import build_on_meta
 from nasdet.registry import SPACES, build
 from nasdet.training.paths import build_sampler
 
@@ -41,9 +42,11 @@ def test_the_supernet_trained_by_itself_is_the_searchs(detector):
         if name not in ('backbone', 'data_preprocessor'):
             assert alone.model[name] == part, name
     assert {**expected.data_preprocessor, 'rgb_to_bgr': None} == {**alone.model.data_preprocessor, 'rgb_to_bgr': None}
-    derived = ('choices', 'semantics', 'shuffle', 'head_channels')      # as the class has them by default
-    assert {name: part for name, part in expected.backbone.items() if name not in derived} == {
-        **alone.model.backbone, 'out_indices': (0, 1, 2, 3)}
+    assert alone.model.backbone.init_cfg == expected.backbone.init_cfg
+    built, wanted = (build_on_meta(backbone) for backbone in (alone.model.backbone, expected.backbone))
+    assert (built.settings, built.choices, built.network) == (wanted.settings, wanted.choices, wanted.network)
+    assert [(name, tensor.shape) for name, tensor in built.state_dict().items()] == [
+        (name, tensor.shape) for name, tensor in wanted.state_dict().items()]
     assert alone.optim_wrapper == search.optim_wrapper and alone.param_scheduler == search.param_scheduler
     hook = build(SPACES, alone.custom_hooks[0].space)
     assert (hook.channels, hook.blocks, hook.vocab) == (space.channels, space.blocks, space.vocab)

@@ -158,7 +158,9 @@ def test_all_steps_survive_a_kill(tmp_path):
     assert same(state(supernet), state(undisturbed / 'epoch_3.pth'))
 
     search = ['search', SEARCH, '--cfg-options', f'search.space.backbone.init_cfg.checkpoint={supernet}', *TINY_SEARCH,
-              '--work-dir']
+              'search.estimator.epochs=3', '--work-dir']
+    kill_when(lambda: latest_checkpoint(work_dir / 'supernet') is not None, *search, work_dir)
+    assert not (work_dir / 'supernet' / 'weights.pth').exists() and told(work_dir) == 0, 'it was to die in step 2'
     kill_when(lambda: told(work_dir) >= 2, *search, work_dir)
     call(*search, work_dir)
     call(*search, tmp_path / 'search_undisturbed')
