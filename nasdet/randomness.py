@@ -3,7 +3,7 @@
 import numpy as np
 
 # 0 is the search itself: NumPy fills a short seed up with zeros, so (seed, number, 0) is (seed, number).
-SEARCH, LIMITS, PATHS, CONTROL = range(4)
+SEARCH, LIMITS, PATHS, CONTROL, VALIDATION = range(5)
 
 
 def generator(seed: int, number: int, use: int) -> np.random.Generator:
@@ -16,6 +16,14 @@ def generator(seed: int, number: int, use: int) -> np.random.Generator:
             supernet is trained on).
     """
     return np.random.default_rng((seed, number, use))
+
+
+def validation_seed(seed: int) -> int:
+    """Return the seed of the order of search-val in a training that learns from it too.
+
+    With the training's own seed two splits of one size would be in the same order, and the same pictures always meet.
+    """
+    return int(np.random.SeedSequence((seed, 0, VALIDATION)).generate_state(1)[0])
 
 
 def control_seed(seed: int) -> int:

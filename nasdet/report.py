@@ -44,7 +44,7 @@ def draw(report: Report) -> dict[str, bytes]:
     if record.evaluated:
         curves = {'search': record.rewards} if report.alone is None else {'found': report.alone.rewards}
         if report.control is not None and report.control.evaluated:
-            curves['random control'] = report.control.rewards
+            curves['random control' if report.alone is None else 'control'] = report.control.rewards
         pictures['best_so_far'] = draw_curves(curves, report.reward_name)
     if ranking and report.costs:
         cost = report.costs[0]

@@ -151,14 +151,13 @@ def _curve(report: Report, pictures: dict) -> str:
 
 
 def compare_alone(alone: Record, control: Record) -> str:
-    """Say how what a trainer found stands to the random control, both trained alone, and what that is worth."""
+    """Say how what a trainer found stands to its control, both trained alone, and what that is worth."""
     if not alone.ranking or not control.ranking:
-        return 'The random control cannot be compared yet: one side has no successful evaluation.'
+        return 'The control cannot be compared yet: one side has no successful evaluation.'
     ours, theirs = alone.ranking[0].result.reward, control.ranking[0].result.reward
     return (f'Trained alone in the same way, what was found has the reward {ours:.4f}, the best of '
-            f'{len(control.evaluated)} random architectures {theirs:.4f}, a difference of {ours - theirs:+.4f}; the '
-            f'trainings of these took as many images as the search. One run with one seed each is no evidence by '
-            f'itself that either way of searching is better.')
+            f'{len(control.evaluated)} of the control {theirs:.4f}, a difference of {ours - theirs:+.4f}. One run with '
+            f'one seed each is no evidence by itself that either way of searching is better.')
 
 
 def compare(record: Record, control: Record) -> str:

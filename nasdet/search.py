@@ -117,6 +117,11 @@ class Search:
             raise ValueError(f'{type(self.estimator).__name__} trains a detector, and the config has no model')
         if self.objective.many and not self.searcher.many_objectives:
             raise ValueError(f'{type(self.searcher).__name__} handles one objective, not {len(self.objective.goals)}')
+        known = [cost.name for cost in self.costs]
+        unknown = [name for name in self.searcher.needed_costs if name not in known]
+        if unknown:
+            raise ValueError(f'{type(self.searcher).__name__} needs the cost {unknown[0]!r}, and the costs of the '
+                             f'search are {", ".join(known) or "none"}: name one of them')
         if model is not None and self.space.can('check_model'):
             self.space.check_model(model)
         if self.estimator.metric_names is not None:

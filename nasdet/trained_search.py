@@ -104,8 +104,8 @@ class TrainedSearch:
             alone.run()
         with closing(self.control()) as control:
             control.run()
-        return (f'reward, trained alone: {alone.best.result.reward} searched, {control.best.result.reward} random '
-                f'control (best of {control.evaluations}, whose training took as many images as the search)')
+        return (f'reward, trained alone: {alone.best.result.reward} searched, {control.best.result.reward} control '
+                f'(best of {control.evaluations} by {type(control.searcher).__name__})')
 
     def alone(self) -> Search:
         """Return the training of the best candidate alone, in ``WORK_DIR/alone/``."""

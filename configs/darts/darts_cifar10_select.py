@@ -14,7 +14,7 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.025, momentum=0.9, weight_decay=3e-4),
     clip_grad=dict(max_norm=5))
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, eta_min=0.0, by_epoch=True, convert_to_iter_based=True)]
-custom_hooks = [dict(type='DropPathScheduleHook'), dict(type='ReseedHook')]
+custom_hooks = [dict(type='DropPathScheduleHook', by_epoch=True), dict(type='ReseedHook')]
 model = dict(
     backbone=dict(
         genotype='darts_v2_cifar',

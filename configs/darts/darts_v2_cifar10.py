@@ -6,6 +6,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.025, momentum=0.9, weight_decay=3e-4),
     clip_grad=dict(max_norm=5))
+custom_hooks = [dict(type='DropPathScheduleHook', by_epoch=True), dict(type='ReseedHook')]
 model = dict(
     backbone=dict(
         genotype='darts_v2_cifar',

@@ -1,5 +1,6 @@
 """Latency: how long a network takes for one image on this machine, measured."""
 
+import hashlib
 import json
 import logging
 import platform
@@ -43,7 +44,8 @@ class Latency(Cost):
         precision: ``'float32'``, ``'bfloat16'`` or ``'float16'`` (autocast).
         warm_up: Passes before the first measured one.
         runs: Measured passes.
-        cache: A JSON file of figures that searches share, by network, device and settings; None: this search's alone.
+        cache: A JSON file of figures that searches share, by network, device and settings; of use where several
+            searches meet the same networks; None: this search's alone.
 
     Raises:
         ValueError: No such device or precision, or a scope that cannot be measured.
@@ -72,10 +74,11 @@ class Latency(Cost):
 
     def __call__(self, genotype: Genotype) -> float:
         """Return the median milliseconds of a pass, measured where no earlier figure is known."""
-        key = self._key(genotype)
+        model = self.space.apply(genotype, self.model)
+        key = self._key(model)
         self._known = {**self._stored(), **self._known}
         if key not in self._known:
-            self._known[key] = self.measure(genotype)
+            self._known[key] = self.measure(model)
             low, median, high = self._known[key]
             logger.info('%s of %s: %.4g ms (quartiles %.4g to %.4g, %d runs) on %s', self.name,
                         self.space.key(genotype), median, low, high, self.runs, device_name(self.device))
@@ -84,16 +87,15 @@ class Latency(Cost):
                 write_whole(self.cache, json.dumps({**self._stored(), key: self._known[key]}, indent=1).encode())
         return self._known[key][1]
 
-    def measure(self, genotype: Genotype) -> list[float]:
+    def measure(self, model: Mapping) -> list[float]:
         """Return the quartiles of the milliseconds of a pass, with weights drawn at random.
 
         Args:
-            genotype: Of the space.
+            model: A model config with a genotype applied.
 
         Returns:
             [lower quartile, median, upper quartile].
         """
-        model = self.space.apply(genotype, self.model)
         shapes = output_shapes(model['backbone'], self.input_shape) if self.scope == 'neck' else [self.input_shape]
         maps = tuple(torch.zeros(1, *shape, device=self.device) for shape in shapes)
         network = build_in_memory(model if self.scope == 'model' else model[self.scope]).to(self.device)
@@ -123,10 +125,14 @@ class Latency(Cost):
         if self.device.type != 'cpu':
             torch.accelerator.synchronize(self.device)
 
-    def _key(self, genotype: Genotype) -> str:
-        settings = [self.scope, list(self.input_shape), self.precision, self.threads, device_name(self.device),
-                    torch.__version__]
-        return f'{self.space.name} {self.space.key(genotype)} {json.dumps(settings)}'
+    def _key(self, model: Mapping) -> str:
+        """Return what the figure depends on: the network, the device and how it is measured."""
+        backbone = model['backbone'] if self.scope == 'neck' else None      # says how large the maps are
+        network = [model if self.scope == 'model' else model[self.scope], backbone]
+        digest = hashlib.sha256(json.dumps(network, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        settings = [self.scope, list(self.input_shape), self.precision, self.threads, self.warm_up, self.runs,
+                    device_name(self.device), torch.__version__]
+        return f'{digest} {json.dumps(settings)}'
 
     def _stored(self) -> dict[str, list[float]]:
         return json.loads(self.cache.read_text()) if self.cache is not None and self.cache.exists() else {}

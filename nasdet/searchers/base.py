@@ -20,6 +20,7 @@ class Searcher(ABC):
     """
 
     many_objectives = False     # whether tell() understands a tuple of rewards
+    needed_costs: tuple[str, ...] = ()      # names of the costs that tell() reads
 
     def __init__(self, space: Space):
         self.space = space

@@ -11,6 +11,7 @@ from typing import Collection, Mapping, Optional
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
 
 from nasdet.datasets.config import metric_names
 from nasdet.datasets.contents import digest
@@ -24,6 +25,7 @@ from nasdet.registry import TRAINERS
 from nasdet.spaces.base import Space
 from nasdet.trainers.base import Record, Trainer
 from nasdet.training import ProgressHook, build_runner
+from nasdet.training.architecture_step import check_virtual_step
 from nasdet.training.bilevel import ADAM, count_skips, relaxed_module
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import image_count
@@ -108,7 +110,14 @@ class DARTSTrainer(Trainer):
         if self.config.optim_wrapper.get('constructor', CONSTRUCTOR) != CONSTRUCTOR:
             raise ValueError('DARTSTrainer keeps architecture parameters out of the optimiser by a constructor of its '
                              'own: leave constructor out of optim_wrapper')
-        relaxed_module(build_on_meta(self.space.relaxed(self.config.model)))
+        if self.config.optim_wrapper.get('accumulative_counts', 1) != 1:
+            raise ValueError('DARTSTrainer makes a step of the weights in each iteration: leave accumulative_counts '
+                             'out of optim_wrapper')
+        model = build_on_meta(self.space.relaxed(self.config.model))
+        relaxed_module(model)
+        if self.order == 2:
+            optimiser = dict(self.config.optim_wrapper, constructor=CONSTRUCTOR)
+            check_virtual_step(build_optim_wrapper(model, optimiser).optimizer)
         batch, images = self.config.train_dataloader.batch_size, image_count(self.config, 'val')
         if images < batch:
             raise ValueError(f'search-val has {images} images, fewer than a batch of {batch}, which the architecture '

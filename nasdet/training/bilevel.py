@@ -17,6 +17,7 @@ from mmengine.registry import LOOPS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import Tensor, nn
 
+from nasdet.randomness import validation_seed
 from nasdet.training.architecture_step import check_virtual_step, first_order, restored, second_order
 from nasdet.training.hooks import seed_workers
 
@@ -100,7 +101,7 @@ class BilevelTrainLoop(EpochBasedTrainLoop):
             raise ValueError('BilevelTrainLoop makes a step of the weights in each iteration: leave '
                              'accumulative_counts out of optim_wrapper')
         self.order, self.warmup_epochs, self.max_skips = order, warmup_epochs, max_skips
-        self.val_dataloader = runner.build_dataloader(val_dataloader, seed=runner.seed)
+        self.val_dataloader = runner.build_dataloader(val_dataloader, seed=validation_seed(runner.seed))
         if len(self.val_dataloader) == 0:
             raise ValueError('search-val makes no batch of this size: take a smaller batch_size, or more images')
         self.relaxed = relaxed_module(runner.model)

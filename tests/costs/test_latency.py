@@ -55,7 +55,7 @@ def test_it_measures_passes_after_a_warm_up(cost):
 def test_quartiles_are_in_order_and_a_larger_image_takes_longer(scope, genotype):
     def measure(side):
         cost = Latency(TinySpace(), MODEL, scope=scope, input_shape=(3, side, side), runs=5)
-        return cost.measure(genotype)
+        return cost.measure(TinySpace().apply(genotype, MODEL))
 
     small, large = measure(16), measure(512)
     for low, median, high in (small, large):
@@ -73,6 +73,14 @@ def test_a_figure_is_kept_in_a_file_by_network_device_and_precision(tmp_path, ge
     assert Latency(TinySpace(), MODEL, **settings)(genotype) == 2e6
     assert Latency(TinySpace(), MODEL, precision='bfloat16', **settings)(genotype) < 2e6
     assert len(json.loads(path.read_text())) == 2
+
+
+def test_another_network_of_the_same_genotype_has_another_figure(tmp_path, genotype):
+    """The space's genotype does not say how many classes the network tells apart."""
+    settings = dict(scope='model', input_shape=(3, 16, 16), runs=1, cache=str(tmp_path / 'latency.json'))
+    for classes in (3, 4):
+        Latency(TinySpace(), ConfigDict(MODEL, num_classes=classes), **settings)(genotype)
+    assert len(json.loads((tmp_path / 'latency.json').read_text())) == 2
 
 
 def test_it_refuses_what_is_over_its_limit(genotype):

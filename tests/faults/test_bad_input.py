@@ -9,6 +9,7 @@ from nasdet import limits
 from nasdet.costs.base import Cost
 from nasdet.errors import SearchError
 from nasdet.search import Search
+from nasdet.searchers import RandomSearcher
 from tests.datasets.toys import write, write_toy
 from tests.faults.conftest import CONFIG, TINY
 from tests.faults.drive import toy_config
@@ -80,6 +81,15 @@ def test_wrong_arguments_name_the_component(toy_search, changes, sentence):
 def test_a_searcher_of_one_objective_refuses_two(toy_search):
     error = toy_search(objective={'score': 'max', 'loss': 'min'})
     assert 'EvolutionSearcher handles one objective, not 2' in error
+
+
+class Reader(RandomSearcher):
+    needed_costs = ('Params(model)',)
+
+
+def test_a_searcher_that_reads_a_cost_needs_it(toy_search):
+    error = toy_search(searcher=dict(type='tests.faults.test_bad_input.Reader'))
+    assert "Reader needs the cost 'Params(model)', and the costs of the search are none" in error
 
 
 def test_an_estimator_that_trains_needs_a_space_with_apply(refused, tmp_path, repo_root):

@@ -195,9 +195,31 @@ def test_refuses_what_it_cannot_train(tmp_path):
     large.config.train_dataloader.batch_size = 17
     with pytest.raises(ValueError, match='search-val has 16 images, fewer than a batch of 17'):
         large.check()
+    for changes, words in ((dict(optimizer=dict(nesterov=True)), 'without Nesterov momentum'),
+                           (dict(accumulative_counts=2), 'leave accumulative_counts out')):
+        other = trainer(tmp_path)
+        other.config.optim_wrapper.update(changes)
+        with pytest.raises(ValueError, match=words):
+            other.check()
     large.config.optim_wrapper.constructor = 'LayerDecayOptimizerConstructor'
     with pytest.raises(ValueError, match='leave constructor out of optim_wrapper'):
         large.check()
+
+
+def test_two_splits_of_one_size_are_read_in_different_orders(tmp_path):
+    """Else the same picture of search-train would meet the same one of search-val in every epoch."""
+    config = tiny_config(tmp_path)
+    loop = dict(type='BilevelTrainLoop', val_dataloader=trainer(tmp_path)._search_val())
+    runner = build_runner(config, SPACE.relaxed(config.model), tmp_path / 'training', 1, seed=5, loop=loop)
+    samplers = (runner.train_dataloader.sampler, runner.train_loop.val_dataloader.sampler)
+    for epoch in range(3):
+        orders = []
+        for sampler in samplers:
+            sampler.dataset, sampler.total_size = range(VAL), VAL      # as if both splits were as large
+            sampler.set_epoch(epoch)
+            orders.append(list(sampler))
+        assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]) == list(range(VAL))
+    runner.close()
 
 
 def test_the_loop_refuses_an_optimiser_that_would_decay_the_architecture(tmp_path):
