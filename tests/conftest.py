@@ -1,5 +1,6 @@
 """What all tests share: where the larger data sets lie on a machine that has them."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -33,3 +34,9 @@ def own_default_scope():
     registry = sys.modules.get('mmengine.registry')
     if registry is not None:
         registry.DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def log_to_pytest(monkeypatch):
+    """Let pytest see what nasdet logs: a search of an earlier test has sent it to its own file alone."""
+    monkeypatch.setattr(logging.getLogger('nasdet'), 'propagate', True)

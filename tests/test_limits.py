@@ -1,6 +1,5 @@
 """Limits of costs: impossible, inert, and given as quantiles of the space; how sampling looks for them is in faults."""
 
-import logging
 from contextlib import closing
 
 import pytest
@@ -27,9 +26,8 @@ def cost():
 
 
 @pytest.fixture
-def warnings(caplog, monkeypatch):
+def warnings(caplog):
     """Return what has been logged as a warning."""
-    monkeypatch.setattr(logging.getLogger('nasdet'), 'propagate', True)     # a search of another test has turned it off
     return lambda: [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
 
 

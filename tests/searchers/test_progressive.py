@@ -114,8 +114,7 @@ def test_it_ends_where_nothing_succeeds():
     assert len(done) == 21
 
 
-def test_the_correlation_is_that_of_the_next_level(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger('nasdet'), 'propagate', True)     # a search of another test has turned it off
+def test_the_correlation_is_that_of_the_next_level(caplog):
     searcher = ProgressiveSearcher(SPACE, beam=12, **QUICK)
     with caplog.at_level(logging.INFO):
         done = run(searcher)
