@@ -110,6 +110,9 @@ class DARTSTrainer(Trainer):
         if self.config.optim_wrapper.get('constructor', CONSTRUCTOR) != CONSTRUCTOR:
             raise ValueError('DARTSTrainer keeps architecture parameters out of the optimiser by a constructor of its '
                              'own: leave constructor out of optim_wrapper')
+        if self.config.optim_wrapper.get('type', 'OptimWrapper') != 'OptimWrapper':
+            raise ValueError(f"DARTSTrainer computes the architecture's gradients in float32: leave optim_wrapper.type "
+                             f"an OptimWrapper, not {self.config.optim_wrapper.type}")
         if self.config.optim_wrapper.get('accumulative_counts', 1) != 1:
             raise ValueError('DARTSTrainer makes a step of the weights in each iteration: leave accumulative_counts '
                              'out of optim_wrapper')

@@ -50,8 +50,9 @@ class ENASTrainer(Trainer):
     ten draws there with the accuracy of one batch each, and their names are picked by hand.)
 
     Then ``candidates`` genotypes are drawn from the trained controller and scored on all of search-val with the shared
-    weights and the statistics of its batches, which have the size of a training batch. The best of them is the result.
-    Its own network has no weights from the search: its graph is another one, and it is trained from scratch.
+    weights and the statistics of its batches, which have the size of a training batch, but for the last one. The best
+    is the result. Its own network has no weights from the search: its graph is another one, and it is trained from
+    scratch.
 
     ``WORK_DIR/training/`` holds log, checkpoints and, once trained, ``weights.pth`` with the shared weights and the
     controller, and ``scores.json``.
@@ -122,6 +123,9 @@ class ENASTrainer(Trainer):
         if images < batch:
             raise ValueError(f'search-val has {images} images, fewer than a batch of {batch}, which a reward is '
                              f'measured on: take a smaller batch_size in train_dataloader, or more images')
+        if images % batch == 1:
+            raise ValueError(f'the last of the batches that {images} images of search-val are scored in would hold one '
+                             f'image, which has no statistics: take another batch_size than {batch}')
 
     def run(self, record: Record) -> None:
         """Train, then score candidates."""

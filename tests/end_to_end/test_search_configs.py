@@ -34,8 +34,8 @@ TINY_TRAINERS = dict(ENASTrainer=['search.trainer.controller_steps=2', 'search.t
 TINY_DATA = {detection_task: dict(train=24, val=8, test=8),
              classification_task: dict(train_size=40, val_size=20, test_size=20)}
 BUILT_IN = ('digits', 'HandwrittenDigits')
-# The folders of which one config is not slow: a neck, a backbone, a classifier, a search within one training.
-FAST = ('nas_fpn', 'detnas', 'pnas', 'darts')
+# The folders of which one config is not slow: a neck, a backbone, a classifier, two searches within one training.
+FAST = ('nas_fpn', 'detnas', 'pnas', 'darts', 'enas')
 
 
 def search_configs() -> list:

@@ -196,7 +196,8 @@ def test_refuses_what_it_cannot_train(tmp_path):
     with pytest.raises(ValueError, match='search-val has 16 images, fewer than a batch of 17'):
         large.check()
     for changes, words in ((dict(optimizer=dict(nesterov=True)), 'without Nesterov momentum'),
-                           (dict(accumulative_counts=2), 'leave accumulative_counts out')):
+                           (dict(accumulative_counts=2), 'leave accumulative_counts out'),
+                           (dict(type='CpuAmpOptimWrapper'), 'in float32')):
         other = trainer(tmp_path)
         other.config.optim_wrapper.update(changes)
         with pytest.raises(ValueError, match=words):

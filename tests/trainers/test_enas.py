@@ -168,6 +168,9 @@ def test_refuses_what_it_cannot_score(config, tmp_path):
     config.train_dataloader.batch_size = BATCH + 1
     with pytest.raises(ValueError, match='16 images, fewer than a batch of 17'):
         ENASTrainer(space(), config, tmp_path, **SMALL).check()
+    config.train_dataloader.batch_size = BATCH - 1
+    with pytest.raises(ValueError, match='would hold one image'):
+        ENASTrainer(space(), config, tmp_path, **SMALL).check()
     config.model = ConfigDict(type='ImageClassifier', num_classes=10, in_channels=8, backbone=dict())
     with pytest.raises(ValueError, match='TinySpace keeps running ones'):
         ENASTrainer(TinySpace(), config, tmp_path, epochs=1).check()
