@@ -12,8 +12,10 @@ from nasdet.models.channels.widths import set_widths
 def narrowed(of: str, widths: Mapping[str, Sequence[int]], **kwargs) -> nn.Module:
     """Build a network, and give layers of it other widths; in a config ``dict(type='narrowed', of='ResNet', ...)``.
 
-    The result is of the class ``of``, with the names that its weights have there. Its code must not write the number
-    of channels of an inner layer down: MMDetection's backbones, necks and heads do not.
+    The result is of the class ``of``, with the names that its weights have there. Its code runs as it
+    is, so a layer whose channels it splits, indexes or shuffles, or whose number it writes down, must keep its width:
+    :func:`~nasdet.models.channels.trace_channels` fixes those of the first kind, such as inside Res2Net's blocks; of
+    the second MMDetection's ResNet, FPN and the heads in its RetinaNet, FCOS, Faster and Mask R-CNN have none.
 
     Args:
         of: What ``type`` would be without the table.

@@ -16,7 +16,8 @@ widths needs:
   each level that the layer runs at; and it needs a real forward pass with gradients.
 
 So :mod:`nasdet.models.channels.tracing` follows the channels through one forward pass on the meta device, and
-:mod:`nasdet.models.channels.slicing` removes some.
+:mod:`nasdet.models.channels.slicing` removes some. Channels that the network's code splits, indexes or shuffles keep
+their number, as does what any operation without a rule reads; the graph's ``stops`` name these operations.
 """
 
 from nasdet.models.channels.graph import ChannelGraph, Group, Layer

@@ -1,10 +1,12 @@
 """Follows channels through one forward pass: each tensor is accompanied by the numbers of its channels.
 
 The numbers of a tensor are a tensor of the same dimensions, with size 1 where they do not vary: (1, C, 1, 1) for a
-feature map. What only moves elements about (reshape, permute, concatenation, slices, channel shuffle) is done to the
-numbers as it is to the tensor; what combines tensors element by element ties their numbers; a layer with weights ties
-what it reads in all its calls, and gives its outputs numbers of their own. Any other operation fixes the channels it
-reads, which is always safe, and is noted.
+feature map. What only moves elements about and leaves the channels whole and in their order (concatenation, flatten, a
+permuted or reshaped map, a slice of its rows) is done to the numbers as it is to the tensor; what combines tensors
+element by element ties their numbers; a layer with weights ties what it reads in all its calls, and gives its outputs
+numbers of their own. Any other operation fixes the channels it reads, which is always safe, and is noted. A split, an
+index or another grouping of the channels (channel shuffle) is such an operation: numbers could follow it, but with
+fewer channels the network's own code would cut elsewhere.
 """
 
 from typing import Any, Optional
@@ -17,9 +19,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nasdet.models.channels.graph import FIXED, Layer
+from nasdet.models.channels.numbering import aligned, compressed, tensors, whole
 
 MOVES = {'view', 'reshape', 'flatten', 'unflatten', 'permute', 'transpose', 'squeeze', 'unsqueeze', 'cat', 'concat',
-         'stack', 'split', 'chunk', 'unbind', 'narrow', 'select', '__getitem__', 'expand', 'repeat'}
+         'stack', 'expand', 'repeat'}
+CUTS = {'split', 'chunk', 'unbind', 'narrow', 'select', '__getitem__'}
+JOINS = {'cat', 'concat', 'stack'}
 ELEMENTWISE = {
     'relu', 'relu_', 'relu6', 'leaky_relu', 'leaky_relu_', 'elu', 'gelu', 'silu', 'mish', 'hardswish', 'hardsigmoid',
     'hardtanh', 'sigmoid', 'sigmoid_', 'tanh', 'tanh_', 'softplus', 'exp', 'log', 'sqrt', 'abs', 'neg', '__neg__',
@@ -63,7 +68,7 @@ class ChannelTracer(TorchFunctionMode):
 
     def fix(self, value: Any) -> None:
         """Fix the channels of all tensors in a value, such as the network's input or output."""
-        for tensor in _tensors(value):
+        for tensor in tensors(value):
             if tensor in self._numbers:
                 self._tie(self._numbers[tensor], torch.tensor(FIXED))
             else:
@@ -76,9 +81,9 @@ class ChannelTracer(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        before = [tensor for tensor in _tensors((args, kwargs)) if tensor in self._numbers]
+        before = [tensor for tensor in tensors((args, kwargs)) if tensor in self._numbers]
         result = func(*args, **kwargs)
-        outputs = list(_tensors(result))
+        outputs = list(tensors(result))
         if before and outputs:
             name = getattr(func, '__name__', str(func))
             if not self._follow(name, func, args, kwargs, result):
@@ -91,10 +96,10 @@ class ChannelTracer(TorchFunctionMode):
             return self._weighted(args[0] if args else kwargs['input'], result)
         if name in ('batch_norm', 'group_norm'):
             return self._normalised(args[0], result)
-        if name in ELEMENTWISE or (name in ('max', 'min') and len(list(_tensors(args))) == 2):
-            return self._combined(list(_tensors((args, kwargs))), result)
-        if name in MOVES:
-            return self._moved(func, args, kwargs, result)
+        if name in ELEMENTWISE or (name in ('max', 'min') and len(list(tensors(args))) == 2):
+            return self._combined(list(tensors((args, kwargs))), result)
+        if name in MOVES or name in CUTS:
+            return self._moved(name, func, args, kwargs, result)
         if name in POOLS:
             return self._pooled(args[0] if args else kwargs['input'], result)
         if name in REDUCTIONS:
@@ -175,7 +180,7 @@ class ChannelTracer(TorchFunctionMode):
     def _combined(self, operands: list[Tensor], result: Tensor) -> bool:
         """Tie the operands of an operation that works element by element, with broadcasting."""
         dims = result.ndim
-        known = {operand: _aligned(self._numbers[operand], dims) for operand in operands if operand in self._numbers}
+        known = {operand: aligned(self._numbers[operand], dims) for operand in operands if operand in self._numbers}
         varies = [any(numbers.shape[dim] > 1 for numbers in known.values()) for dim in range(dims)]
         numbers: Optional[Tensor] = None
         for operand in operands:
@@ -194,14 +199,16 @@ class ChannelTracer(TorchFunctionMode):
         self._source.pop(result, None)
         return True
 
-    def _moved(self, func, args: tuple, kwargs: dict, result: Any) -> bool:
-        """Do to the numbers what was done to the tensors."""
-        unknown = [tensor for tensor in _tensors((args, kwargs)) if tensor not in self._numbers]
-        if unknown and func not in (torch.cat, torch.concat, torch.stack):
+    def _moved(self, name: str, func, args: tuple, kwargs: dict, result: Any) -> bool:
+        """Do to the numbers what was done to the tensors, where the channels stay whole."""
+        read = list(tensors((args, kwargs)))
+        if name not in JOINS and (len(read) > 1 or read[0] not in self._numbers):
             return False            # an index that is a tensor
-        moved = func(*self._numbered(args), **self._numbered(kwargs))
-        for tensor, numbers in zip(_tensors(result), _tensors(moved), strict=True):
-            self._numbers[tensor] = _compressed(numbers)
+        moved = [compressed(numbers) for numbers in tensors(func(*self._numbered(args), **self._numbered(kwargs)))]
+        if name not in JOINS and not all(whole(self._numbers[read[0]], numbers, name in CUTS) for numbers in moved):
+            return False
+        for tensor, numbers in zip(tensors(result), moved, strict=True):
+            self._numbers[tensor] = numbers
         return True
 
     def _numbered(self, value: Any) -> Any:
@@ -218,7 +225,7 @@ class ChannelTracer(TorchFunctionMode):
     def _pooled(self, read: Tensor, result: Any) -> bool:
         """Keep the channels (N, C, ...) of an operation that works on each by itself."""
         numbers = self._numbers.get(read)
-        outputs = list(_tensors(result))
+        outputs = list(tensors(result))
         if numbers is None or any(size > 1 for dim, size in enumerate(numbers.shape) if dim != 1):
             return False
         if any(output.shape[:2] != read.shape[:2] or output.ndim != read.ndim for output in outputs):
@@ -258,28 +265,3 @@ class ChannelTracer(TorchFunctionMode):
         a, b = torch.broadcast_tensors(a, b)
         if not torch.equal(a, b):
             self.ties.append((a.flatten(), b.flatten()))
-
-
-def _tensors(value: Any):
-    """Yield the tensors in nested lists, tuples and dicts, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
-
-
-def _aligned(numbers: Tensor, dims: int) -> Tensor:
-    """Return numbers with dimensions of size 1 in front, as broadcasting adds them."""
-    return numbers.reshape((1,) * (dims - numbers.ndim) + tuple(numbers.shape))
-
-
-def _compressed(numbers: Tensor) -> Tensor:
-    """Return numbers with size 1 in each dimension along which they do not vary."""
-    for dim, size in enumerate(numbers.shape):
-        first = numbers.narrow(dim, 0, min(1, size))
-        if size > 1 and torch.equal(numbers, first.expand_as(numbers)):
-            numbers = first
-    return numbers

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from nasdet import zoo
 from nasdet.costs.complexity import count
-from nasdet.models.channels import slice_channels, trace_channels
-from nasdet.models.meta import build_on_meta
+from nasdet.models.channels import layer_widths, set_widths, slice_channels, trace_channels
+from nasdet.models.meta import build_on_meta, run_on_meta
 from tests.models.channels.networks import build, config, draw_alive, small
 
 
@@ -135,15 +136,60 @@ def shuffle(_, x):
     return x.view(1, 2, 4, *x.shape[2:]).transpose(1, 2).reshape(x.shape)
 
 
-def concatenated(_, x):
-    return torch.cat([x[:, 4:], x[:, :4].relu()], 1)
+def halves(_, x):
+    first, second = x.chunk(2, 1)
+    return torch.cat([second, first.relu()], 1)
 
 
-def test_what_moves_channels_about_moves_their_numbers():
-    graph = trace_channels(Operations(shuffle), (3, 8, 8))
-    assert (graph.layers['second'].inputs - 1).tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
-    graph = trace_channels(Operations(concatenated), (3, 8, 8))
-    assert (graph.layers['second'].inputs - 1).tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+@pytest.mark.parametrize('operation, stop', [
+    (shuffle, 'view'), (halves, 'chunk'), (lambda _, x: torch.cat([x[:, 4:], x[:, :4]], 1), '__getitem__'),
+    (lambda _, x: x[:, [1, 0, 3, 2, 5, 4, 7, 6]], '__getitem__'), (lambda _, x: torch.stack(x.unbind(1), 1), 'unbind'),
+    (lambda _, x: torch.cat(x.split([2, 6], 1), 1), 'split')],
+    ids=['shuffle', 'chunk', 'slices', 'index', 'unbind', 'split'])
+def test_channels_that_are_cut_or_regrouped_are_fixed(operation, stop):
+    """The network's code would cut a narrower tensor elsewhere."""
+    graph = trace_channels(Operations(operation), (3, 8, 8))
+    assert graph.stops == (f'{stop} in the network',)
+    assert not graph.layers['first'].outputs.any()
+    assert not graph.layers['second'].inputs.any()
+
+
+@pytest.mark.parametrize('operation', [
+    lambda _, x: x.permute(0, 2, 3, 1).flatten(0, 2).view(1, 8, 8, -1).permute(0, 3, 1, 2),
+    lambda _, x: x.flatten(1).view(x.shape), lambda _, x: x[:, :, 1:].narrow(3, 0, 4),
+    lambda _, x: torch.cat(x.chunk(2, 3), 2), lambda _, x: x.unsqueeze(1).repeat(1, 3, 1, 1, 1).unbind(1)[2]],
+    ids=['channels last', 'flatten', 'crop', 'chunks of columns', 'copies'])
+def test_what_leaves_the_channels_whole_is_followed(operation):
+    graph = trace_channels(Operations(operation), (3, 8, 8))
+    assert graph.stops == ()
+    assert torch.equal(graph.layers['second'].inputs, graph.groups['first'].channels)
+
+
+def test_concatenated_channels_keep_their_numbers():
+    network = Operations(lambda network, x: torch.cat([network.beside(x), x.relu()], 1))
+    network.beside, network.second = nn.Conv2d(8, 4, 1), nn.Conv2d(12, 2, 1)
+    graph = trace_channels(network, (3, 8, 8))
+    first, beside = (graph.groups[name].channels.tolist() for name in ('first', 'beside'))
+    assert graph.layers['second'].inputs.tolist() == beside + first
+
+
+def test_a_network_that_shuffles_channels_narrows_where_it_does_not():
+    """In DetNAS the stem and what is inside a branch are free (two widths in an Xception block, one in others)."""
+    with torch.device('meta'):
+        network = zoo.build('detnas_coco_retinanet_300m')
+    graph = trace_channels(network, (3, 64, 64))
+    assert {stop.split(' in ')[0] for stop in graph.stops} == {'__getitem__'}
+    inner = {name: group for name, group in graph.groups.items() if name != 'stem.0'}
+    assert sum(group.size for group in inner.values()) == sum(
+        stage['channels'] // 2 * (2 if kind == 'xception' else 1)
+        for stage in zoo.load('detnas_coco_retinanet_300m').value['stages'] for kind in stage['blocks'])
+    for name, group in inner.items():
+        branch = name[:name.index('branch.') + len('branch.')]
+        assert all(consumer.startswith(branch) for consumer in group.consumers)
+    widths = {name: group.size // 2 for name, group in graph.groups.items()}
+    for layer, sizes in layer_widths(graph, widths).items():
+        set_widths(network.get_submodule(layer), sizes)
+    assert [level.shape[1] for level in run_on_meta(network, (3, 64, 64))] == [64, 160, 320, 640]
 
 
 @pytest.mark.parametrize('operation', [
