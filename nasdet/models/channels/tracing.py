@@ -84,8 +84,10 @@ class ChannelTracer(TorchFunctionMode):
         before = [tensor for tensor in tensors((args, kwargs)) if tensor in self._numbers]
         result = func(*args, **kwargs)
         outputs = list(tensors(result))
-        if before and outputs:
-            name = getattr(func, '__name__', str(func))
+        name = getattr(func, '__name__', str(func))
+        if before and name == '__setitem__':    # it returns nothing, and what it writes to may be new
+            self._stop(name, list(tensors((args, kwargs))), [args[0]])
+        elif before and outputs:
             if not self._follow(name, func, args, kwargs, result):
                 self._stop(name, before, outputs)
         return result

@@ -154,6 +154,26 @@ def test_channels_that_are_cut_or_regrouped_are_fixed(operation, stop):
     assert not graph.layers['second'].inputs.any()
 
 
+def overwritten(_, x):
+    y = x.relu()
+    y[:, :4] = x[:, 4:]
+    return y
+
+
+def filled(_, x):
+    y = torch.zeros(x.shape, device='meta')
+    y[...] = x
+    return y
+
+
+@pytest.mark.parametrize('operation', [overwritten, filled])
+def test_an_assignment_to_a_part_fixes_both_sides(operation):
+    graph = trace_channels(Operations(operation), (3, 8, 8))
+    assert '__setitem__ in the network' in graph.stops
+    assert not graph.layers['first'].outputs.any()
+    assert not graph.layers['second'].inputs.any()
+
+
 @pytest.mark.parametrize('operation', [
     lambda _, x: x.permute(0, 2, 3, 1).flatten(0, 2).view(1, 8, 8, -1).permute(0, 3, 1, 2),
     lambda _, x: x.flatten(1).view(x.shape), lambda _, x: x[:, :, 1:].narrow(3, 0, 4),
