@@ -197,7 +197,7 @@ class WidthSpace(Space):
         were nearest to being rounded up.
 
         Args:
-            genotype: Of this space.
+            genotype: Of this space, or with counts of channels that are not yet rounded to its widths.
             budget: In multiply-adds or weights.
             target: As for :meth:`cost`.
 

@@ -178,7 +178,8 @@ class MorphNetTrainer(Trainer):
         for number in range(self.rounds):
             result = self._result(number)
             if result is not None:
-                seeds.append(self._expanded(self.space.rounded(result['widths'])))
+                # As counted: a width that is rounded before it is multiplied is wrong by as many times.
+                seeds.append(self._expanded(Genotype(self.space.name, dict(widths=result['widths']))))
         return seeds
 
     def run(self, record: Record) -> None:

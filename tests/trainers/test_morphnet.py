@@ -99,6 +99,21 @@ def test_a_round_starts_from_what_the_round_before_was_expanded_to(config, undis
     assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
 
 
+def test_widths_are_rounded_once_and_after_the_expansion(config, tmp_path):
+    """A quarter of each group, but of one a single channel: 4 times 1 is rounded to 8, not 4 times 8."""
+    config.model.backbone.base_channels, config.model.in_channels = 32, 256
+    space = WidthSpace(config.model, (3, 8, 8), divisor=8)
+    trainer = MorphNetTrainer(space, config, tmp_path, rounds=1)
+    lone = 'backbone.layer2.1.conv1'
+    widths = {name: 1 if name == lone else width // 4 for name, width in space.seed().value['widths'].items()}
+    folder = tmp_path / 'training' / 'round-1'
+    folder.mkdir(parents=True)
+    (folder / 'result.json').write_text(json.dumps(dict(epochs=1, widths=widths)))
+    expanded = trainer._seeds()[-1].value['widths']
+    assert expanded[lone] == 8
+    assert expanded['backbone.layer2.0.conv1'] == space.seed().value['widths']['backbone.layer2.0.conv1']
+
+
 def test_the_result_inherits_the_most_important_channels(config, undisturbed, tmp_path):
     """The file loads strictly; its stem has the filters of the largest gammas, its norms statistics of their own."""
     folder, steps = undisturbed
