@@ -140,8 +140,10 @@ class MorphNetTrainer(Trainer):
     def weights(self, genotype: Genotype, path: Path) -> bool:
         """Write what the last round's network hands on: the weights of the most important channels.
 
-        Channels beyond those of the trained network are new, and not read yet. Batch norms have the statistics of 200
-        training images, which also takes in what removed channels had left as a constant. A start for fine-tuning.
+        Channels beyond those of the trained network are new, drawn with the search's seed, and not read yet. Batch
+        norms have the statistics of 200 training images. A removed channel leaves a constant (ReLU of its beta), which
+        these statistics take in only where a batch norm directly follows the layer that read it; elsewhere (a pyramid
+        or a head without norm layers) it is lost. A start for fine-tuning.
 
         Args:
             genotype: The result.
@@ -154,11 +156,11 @@ class MorphNetTrainer(Trainer):
         trained = CheckpointLoader.load_checkpoint(str(self._folder(self.rounds - 1) / WEIGHTS), map_location='cpu',
                                                    logger='silent')
         source.load_state_dict(trained['state_dict'], strict=True)
+        set_random_seed(self.seed)      # before channels are made that have no weights to inherit
         target = self._build(genotype)
         graphs = [trace_channels(network, self.space.input_shape, self.space.regions) for network in (target, source)]
         importance = Importance(source, graphs[1])().detach()
         inherit_weights(target, graphs[0], source, graphs[1], choose_origin(*graphs, importance))
-        set_random_seed(self.seed)
         loading = copy.deepcopy(self.config.train_dataloader)
         loading.update(num_workers=0, persistent_workers=False)
         loading.pop('prefetch_factor', None)

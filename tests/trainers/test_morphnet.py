@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from nasdet.datasets import prepare
 from nasdet.errors import SearchError
+from nasdet.genotype import Genotype
 from nasdet.registry import TRAINERS, build
 from nasdet.spaces import WidthSpace
 from nasdet.trainers import MorphNetTrainer
@@ -129,6 +130,21 @@ def test_the_result_inherits_the_most_important_channels(config, undisturbed, tm
     kept = gammas.abs().argsort(descending=True, stable=True)[:width].sort().values
     assert torch.equal(state[f'{name}bn1.weight'][:len(kept)], gammas[kept])
     assert not torch.equal(state[f'{name}bn1.running_mean'][:len(kept)], trained[f'{name}bn1.running_mean'][kept])
+
+
+def test_the_same_weights_are_written_again_new_channels_too(config, undisturbed, tmp_path):
+    folder, steps = undisturbed
+    trainer, name = trainer_of(config, folder), 'backbone.layer3.1.conv1'
+    started = trainer._seeds()[-2].value['widths'][name]
+    wider = Genotype('WidthSpace', dict(widths={**steps[4][0].plain()['widths'], name: started + 2}))
+    files = [tmp_path / 'first.pth', tmp_path / 'second.pth']
+    for number, file in enumerate(files):
+        torch.manual_seed(number)
+        trainer.weights(wider, file)
+    first, second = (torch.load(file, weights_only=True)['state_dict'] for file in files)
+    assert first.keys() == second.keys() and first[f'{name}.weight'].shape[0] == started + 2
+    assert all(torch.equal(tensor, second[key]) for key, tensor in first.items())
+    assert first[f'{name}.weight'][-2:].any()
 
 
 @pytest.mark.parametrize('kill_at', [1, 2, 4])
