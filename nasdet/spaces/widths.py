@@ -29,7 +29,7 @@ class WidthSpace(Space):
     :mod:`nasdet.models.channels`, named by the first layer that produces it (``'backbone.layer1.0.conv3'`` is the width
     of a ResNet's first stage). Every layer of backbone, neck and heads may so have a width of its own, each
     convolution of a head's towers too, and the linear layers behind regions. What predicts classes and boxes keeps its
-    outputs.
+    outputs, and channels that pass a depthwise convolution are two at least.
 
     A genotype is applied as tables of widths (:func:`~nasdet.models.narrowed.narrowed`) in the configs of backbone,
     neck and heads. Such a part cannot take weights of the whole network, so ``init_cfg`` of type ``Pretrained`` is
@@ -92,6 +92,8 @@ class WidthSpace(Space):
         """Return the tokens of the widths that a group may have."""
         own, unit = group.size * group.step, math.lcm(group.step, self.divisor)
         widths = {own, *range(unit, int(own * max(self.largest, 1)) + 1, unit)}
+        if own > 1 and any(self.channels.layers[name].kind == 'depthwise' for name in group.passes):
+            widths.discard(1)       # of one channel a depthwise convolution is a dense one, which ties nothing
         return tuple(sorted(width - 1 for width in widths))
 
     # ---- an architecture as decisions
@@ -116,8 +118,8 @@ class WidthSpace(Space):
                              f'{strange!r}')
         for choice in self._choices:
             if widths[choice.name] - 1 not in choice.legal:
-                raise ValueError(f'{choice.name} has width {widths[choice.name]}; widths here are 1 to '
-                                 f'{choice.legal[-1] + 1} in steps of '
+                raise ValueError(f'{choice.name} has width {widths[choice.name]}; widths here are '
+                                 f'{choice.legal[0] + 1} to {choice.legal[-1] + 1} in steps of '
                                  f'{math.lcm(self.groups[choice.name].step, self.divisor)}')
         return tuple(widths[choice.name] - 1 for choice in self._choices)
 

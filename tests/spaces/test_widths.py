@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 
 from nasdet.costs.complexity import count
 from nasdet.genotype import Genotype
-from nasdet.models.channels import slice_channels
+from nasdet.models.channels import slice_channels, trace_channels
 from nasdet.models.meta import build_on_meta
 from nasdet.spaces import WidthSpace, detector
 from nasdet.testing import check_space
@@ -87,6 +87,21 @@ def test_parts_and_divisor_bound_the_decisions():
     assert legal['bbox_head.cls_convs.0.conv'] == [12, 16, 24]      # groups of four channels each
     with pytest.raises(ValueError, match='no group of channels of this network begins with'):
         WidthSpace(model, (3, 64, 64), parts=('roi_head',)).seed()
+
+
+def test_channels_that_pass_a_depthwise_convolution_are_two_at_least():
+    """With one the convolution would be dense, and the network would have other groups of channels."""
+    model = ConfigDict(type='ImageClassifier', num_classes=3, in_channels=1280,
+                       backbone=dict(type='MobileNetV2', out_indices=(7,)))
+    space = WidthSpace(model, (3, 32, 32), divisor=1)
+    passing = 'backbone.layer2.0.expand_conv.conv'
+    smallest = space.rounded(dict.fromkeys(space.groups, 1))
+    assert smallest.value['widths'][passing] == 2
+    assert set(smallest.value['widths'].values()) == {1, 2}
+    graph = trace_channels(build_on_meta(space.apply(smallest, model)), (3, 32, 32))
+    assert graph.groups.keys() == space.channels.groups.keys()
+    with pytest.raises(ValueError, match=f'{passing} has width 1; widths here are 2 to'):
+        space.encode(Genotype('WidthSpace', dict(widths={**smallest.plain()['widths'], passing: 1})))
 
 
 def test_what_keeps_its_width_keeps_its_config():
