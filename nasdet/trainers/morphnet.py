@@ -7,6 +7,7 @@ Networks. CVPR 2018, arXiv:1711.06798, algorithm 1.
 import copy
 import itertools
 import json
+import logging
 import math
 import time
 from functools import partial
@@ -45,6 +46,7 @@ from nasdet.training.importance import Importance
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import image_count
 
+logger = logging.getLogger(__name__)
 FOLDER, RESULT, WEIGHTS = 'training', 'result.json', 'weights.pth'
 CALIBRATION = 200       # training images for the statistics of batch norms
 
@@ -215,11 +217,23 @@ class MorphNetTrainer(Trainer):
         finally:
             progress.close()
             runner.close()
+        self._warn(shrink, number, genotype)
         save_weights(folder / WEIGHTS, trained_state(runner), epoch=runner.epoch)
         result = dict(epochs=runner.epoch, widths=shrink.widths, evaluation=vars(evaluation))
         AtomicBackend().put(json.dumps(result).encode(), folder / RESULT)
         for leftover in (*folder.glob('epoch_*.pth*'), folder / 'last_checkpoint'):
             leftover.unlink()
+
+    def _warn(self, shrink: MorphNetHook, number: int, genotype: Genotype) -> None:
+        """Say so where a round has missed its goal, or has learned nothing."""
+        if all(shrink.widths[name] == width for name, width in genotype.value['widths'].items()):
+            logger.warning('MorphNet, round %d: no channel died, so what comes of it is only its network with all '
+                           'widths multiplied by one factor; give it more epochs, or a larger strength (now %g) or '
+                           'threshold', number + 1, shrink.strength)
+        elif not shrink.reached:
+            logger.warning('MorphNet, round %d: the goal was missed: the alive channels cost %.1f %% of the network, '
+                           'not %.1f %%; give it more epochs, or a larger strength (now %g)', number + 1,
+                           100 * shrink.share, 100 * shrink.goal, shrink.strength)
 
     def _expanded(self, genotype: Genotype) -> Genotype:
         whole = self.space.cost(self.space.seed(), self.target)

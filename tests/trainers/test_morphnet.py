@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 import torch
@@ -171,6 +172,15 @@ def test_a_training_that_cannot_shrink_says_where(config, tmp_path):
     config.model.backbone.norm_cfg = dict(type='BN', requires_grad=False)
     with pytest.raises(SearchError, match=r'round-1 failed: MorphNet: none of the \d+ groups of channels can shrink'):
         trainer_of(config, tmp_path).run(Steps())
+
+
+@pytest.mark.parametrize('thresholds, words', [
+    (dict(gamma_threshold=1e-6), 'no channel died'),
+    (dict(gamma_threshold=0.97), r'the goal was missed: the alive channels cost \d+\.\d % of the network, not 1\.0 %')])
+def test_a_round_that_misses_its_goal_says_so(config, tmp_path, caplog, thresholds, words):
+    trainer_of(config, tmp_path, rounds=1, goal=0.01, **thresholds).run(Steps())
+    said = [entry.getMessage() for entry in caplog.records if entry.name == 'nasdet.trainers.morphnet']
+    assert len(said) == 1 and re.search(f'round 1: {words}', said[0])
 
 
 def test_structure_learning_has_a_constant_rate_and_no_decay_of_norm_layers(config):
