@@ -106,7 +106,7 @@ def test_a_candidates_score_is_the_accuracy_on_search_val_with_its_own_statistic
             assert metrics['accuracy/top1'] == (logits.argmax(1) == labels).double().mean().item()
 
 
-def test_weights_and_controller_learn(config, undisturbed):
+def test_the_controller_learns(config, undisturbed):
     folder, _ = undisturbed
     state = trained(folder)
     start = ENASTrainer(space(), config, folder, **SMALL).policy
@@ -114,9 +114,6 @@ def test_weights_and_controller_learn(config, undisturbed):
                for name, tensor in state['meta']['policy']['controller'].items())
     assert state['meta']['policy']['average'] > 0
     assert state['meta']['policy']['optimizer']['state'][0]['step'] == 4       # of two epochs, two each
-    torch.manual_seed(0)
-    fresh = MODELS.build(space().supernet(config.model)).state_dict()
-    assert fresh.keys() == state['state_dict'].keys()
 
 
 @pytest.mark.parametrize('kill_at', [1, 3])
