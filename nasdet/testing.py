@@ -276,10 +276,10 @@ def check_engine(make_engine: Callable[[], Engine], jobs: Sequence[Job], expecte
 
 def _run_all(engine: Engine, jobs: Sequence[Job], timeout: float) -> list[Outcome]:
     """Submit as slots become free; return one outcome a job."""
-    todo, outcomes, limit = list(jobs), [], time.monotonic() + timeout
+    waiting, outcomes, limit = list(jobs), [], time.monotonic() + timeout
     while len(outcomes) < len(jobs):
-        while todo and len(jobs) - len(todo) - len(outcomes) < engine.slots:
-            engine.submit(todo.pop(0))
+        while waiting and len(jobs) - len(waiting) - len(outcomes) < engine.slots:
+            engine.submit(waiting.pop(0))
         outcomes += engine.poll(1)
         assert time.monotonic() < limit, f'{len(jobs) - len(outcomes)} jobs have no outcome after {timeout} s'
     trials = [outcome.trial for outcome in outcomes]
