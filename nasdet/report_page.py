@@ -126,10 +126,11 @@ def _best(report: Report) -> str:
     best = ranking[0]
     costs = ''.join(f'; {cost.name} {quantity(best.result.costs[cost.name], cost.unit)}' for cost in report.costs)
     genotype = escape(best.proposal.genotype.to_json())
+    bias = (f'It is the best of {len(ranking)} architectures looked at on the same data, one evaluation each, so its '
+            f'reward is likely too high' if len(ranking) > 1 else 'It is the only architecture evaluated')
     return (f'<h2>Best so far</h2>\n<p><b>{_reward(best)}</b> {escape(report.reward_name)}: trial {best.trial}, key '
-            f'<code>{best.key}</code>{escape(costs)}. It is the best of {len(ranking)} architectures looked at on the '
-            f'same data, one evaluation each, so its reward is likely too high; <code>nasdet confirm</code> measures '
-            f'it on the test split.</p>\n<details><summary>genotype</summary><pre>{genotype}</pre></details>\n')
+            f'<code>{best.key}</code>{escape(costs)}. {bias}; <code>nasdet confirm</code> measures it on the test '
+            f'split.</p>\n<details><summary>genotype</summary><pre>{genotype}</pre></details>\n')
 
 
 def _steps(report: Report, pictures: dict) -> str:

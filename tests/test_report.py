@@ -234,3 +234,15 @@ def test_the_page_says_how_well_a_searcher_predicted(tmp_path):
 
 def test_without_predictions_the_page_has_none(searched):
     assert 'Predictions' not in write_report(searched).read_text()
+
+
+@pytest.mark.parametrize('rewards, words', [
+    ([0.25], 'It is the only architecture evaluated;'),
+    ([0.25, 0.5], 'It is the best of 2 architectures looked at on the same data'),
+])
+def test_page_warns_of_a_best_of_several(tmp_path, rewards, words):
+    history = begin(tmp_path)
+    for number, reward in enumerate(rewards):
+        add(history, number, chain(8, 8, 8, 8 << number), reward)
+    history.close()
+    assert words in write_report(tmp_path).read_text()
