@@ -23,7 +23,7 @@ from nasdet.cli import CfgOptions
 from nasdet.comparison import LEVEL, compare, table
 from nasdet.confirm import Confirmation
 from nasdet.estimators.fingerprint import digest
-from nasdet.finalists import check_buildable
+from nasdet.finalists import Candidate, check_buildable
 from nasdet.genotype import Genotype
 from nasdet.record import read_record
 from nasdet.search import Search
@@ -143,14 +143,19 @@ class Seed:
             folder.release()
 
     def _confirm(self, confirmation: Confirmation, finalist: Finalist) -> None:
-        name, key = finalist.candidate.name, finalist.candidate.key
-        begun = time.monotonic()
-        rows = confirmation.run([finalist.candidate], [self.seed])
-        figure = next(row['figure'] for row in rows if (row['architecture'], row['key']) == (name, key))
+        figure, seconds = train_and_test(confirmation, finalist.candidate, self.seed)
         append_row(self.results / TEST, {
-            **self.start, self.study.column: name, 'seed': self.seed, 'key': key, 'mAP': figure,
-            'width': finalist.width, 'macs': finalist.macs, 'params': finalist.params,
-            'seconds': f'{time.monotonic() - begun:.0f}'})
+            **self.start, self.study.column: finalist.candidate.name, 'seed': self.seed, 'key': finalist.candidate.key,
+            'mAP': figure, 'width': finalist.width, 'macs': finalist.macs, 'params': finalist.params,
+            'seconds': seconds})
+
+
+def train_and_test(confirmation: Confirmation, candidate: Candidate, seed: int) -> tuple[str, str]:
+    """Return the figure on test of an architecture that is trained with one seed, and the seconds that this took."""
+    begun = time.monotonic()
+    rows = confirmation.run([candidate], [seed])
+    figure = next(row['figure'] for row in rows if (row['architecture'], row['key']) == (candidate.name, candidate.key))
+    return figure, f'{time.monotonic() - begun:.0f}'
 
 
 def open_data(study: Study, args: argparse.Namespace, folder: Path) -> Config:
