@@ -22,8 +22,8 @@ ALLOWED = {
 }
 # What these are made of must not know that a search exists.
 FORBIDDEN = {'training': {*PARTS, 'search', 'loop', 'dispatch'}, 'datasets': {*PARTS, 'search', 'loop', 'dispatch'}}
-# models/ takes a genotype by name from the zoo, inside a function, so that importing a network reads no file.
-LAZY = {'models': {'zoo'}}
+# models/ takes a genotype by name from the zoo, or from a file, inside a function: an exported network needs neither.
+LAZY = {'models': {'zoo', 'genotype'}}
 
 
 def files(folder: str) -> list[Path]:

@@ -79,7 +79,10 @@ def _load(args) -> Config:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    check_input(config.model)
+    try:
+        check_input(config.model)
+    except ValueError as error:     # a genotype given by a name or a file that is not there
+        raise SearchError(str(error)) from error
     return config
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from nasdet.datasets.digits import CLASSES, SPLITS, _glyph, _glyphs, make_digits
+from nasdet.digits import main
 from nasdet.errors import SearchError
 
 SMALL = dict(train=4, val=2, test=3, size=64, seed=3)
@@ -104,3 +106,11 @@ def test_mmdet_reads_it(folder):
 def test_sizes_that_make_no_set_are_refused(tmp_path, wrong):
     with pytest.raises(SearchError, match='built-in digits'):
         make_digits(tmp_path, **{**SMALL, **wrong})
+
+
+def test_the_command_makes_the_same(tmp_path, capsys):
+    arguments = [word for name, value in SMALL.items() for word in (f'--{name}', str(value))]
+    assert main([str(tmp_path), *arguments]) == 0
+    made = Path(capsys.readouterr().out.strip())
+    assert made == make_digits(tmp_path, **SMALL) and read(made, 'train')['images']
+    assert main([str(tmp_path), '--train', '0']) == 1 and 'at least one picture' in capsys.readouterr().err

@@ -107,6 +107,13 @@ def test_a_training_starts_from_all_weights_or_not_at_all(config_file, tmp_path,
     assert not list((tmp_path / 'work').glob('*.pth'))
 
 
+def test_a_genotype_that_is_not_there_is_named(config_file, tmp_path):
+    missing = tmp_path / 'best' / 'genotype.json'
+    with pytest.raises(SearchError, match=f'there is no genotype {missing}'):
+        run('train', config_file, '--work-dir', str(tmp_path / 'work'), '--cfg-options',
+            'model.backbone.type=CellNetwork', f'model.backbone.genotype={missing}')
+
+
 def test_resuming_from_a_named_checkpoint(config_file, tmp_path):
     work_dir, other = tmp_path / 'work', tmp_path / 'other'
     run('train', config_file, '--work-dir', str(work_dir), '--cfg-options', 'train_cfg.max_epochs=2')
