@@ -7,8 +7,6 @@ Single-Stage Models. ECCV 2020, arXiv:2003.11142.
 
 from typing import Mapping, Optional, Union
 
-import torch.nn.functional as F
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
@@ -18,7 +16,9 @@ from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.randomness import PATHS, generator
 from nasdet.registry import SPACES, build
-from nasdet.training.paths import build_sampler, sequence_seed, set_path
+from nasdet.training.distillation import child_loss_of, unwrapped
+from nasdet.training.paths import build_sampler, searched_modules, sequence_seed, set_path
+from nasdet.training.recalibration import norm_layers
 
 
 @LOOPS.register_module()
@@ -26,7 +26,8 @@ class SandwichTrainLoop(EpochBasedTrainLoop):
     """Trains several children in each iteration: the largest, the smallest, and some that are drawn.
 
     They follow from (seed, iteration) alone: all ranks train the same ones, and a resumed training goes on with the
-    same sequence.
+    same sequence. Batch norm keeps no running averages, which would mix the children: it is measured anew for each one
+    that is scored.
 
     Args:
         runner: mmengine's.
@@ -52,6 +53,7 @@ class SandwichTrainLoop(EpochBasedTrainLoop):
             raise ValueError('SandwichTrainLoop adds up the gradients of the children of one batch, and those of '
                              'several batches not: leave accumulative_counts out of optim_wrapper')
         self.draw = build_sampler(sampling, self.space, runner.cfg.get('model'))
+        _stop_averages(runner.model)
 
     def children(self, iteration: int) -> dict[str, Genotype]:
         """Return the genotypes trained in an iteration by the names that their losses have in the log."""
@@ -68,15 +70,25 @@ class SandwichTrainLoop(EpochBasedTrainLoop):
         self._iter += 1
 
 
+def _stop_averages(model: nn.Module) -> None:
+    """Keep the running statistics of batch norm as they are, but for a backbone that all children have whole."""
+    model = unwrapped(model)
+    backbone_is_searched = any(name.startswith('backbone') for name in searched_modules(model))
+    parts = [part for name, part in model.named_children() if name != 'backbone' or backbone_is_searched]
+    for layer in norm_layers(parts):
+        layer.momentum = 0.0
+
+
 def sandwich_step(model: nn.Module, space, children: Mapping[str, Genotype], batch: Mapping,
                   optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
     """Train children on one batch: a backward pass for each, whose gradients add up, and one step of the optimiser.
 
-    The first child learns from the labels. The others learn from its probabilities alone (temperature 1), as they are
-    before the step.
+    The first child learns from the labels and teaches the others, by what it says before the step: those of a
+    classifier learn from its probabilities alone (temperature 1), those of a detector from the labels too
+    (:mod:`nasdet.training.distillation`). All children of a detector see the images at one size.
 
     Args:
-        model: A supernet of classifiers, possibly wrapped for distributed training.
+        model: A supernet of classifiers or one-stage detectors, possibly wrapped for distributed training.
         space: Says which part of a genotype each searched module takes.
         children: Genotypes by name, the largest first.
         batch: Of the data loader.
@@ -85,19 +97,15 @@ def sandwich_step(model: nn.Module, space, children: Mapping[str, Genotype], bat
     Returns:
         The loss of each child by its name, and their sum as ``loss``.
     """
-    classifier = model.module if is_model_wrapper(model) else model
-    batch = classifier.data_preprocessor(batch, True)
+    child_loss = child_loss_of(model)
+    batch = unwrapped(model).data_preprocessor(batch, True)
     losses: dict[str, Tensor] = {}
     teacher = None
     for name, genotype in children.items():
         set_path(model, space, genotype)
         with optim_wrapper.optim_context(model):
-            logits = model(batch['inputs'], mode='tensor').float()
-        if teacher is None:
-            teacher = logits.detach().softmax(dim=1)
-            loss = classifier.classification_loss(logits, batch['data_samples'])
-        else:
-            loss = F.cross_entropy(logits, teacher)
+            loss, own = child_loss(model, batch, teacher)
+        teacher = own if teacher is None else teacher
         optim_wrapper.backward(loss)
         losses[name] = loss.detach()
     optim_wrapper.step()
@@ -119,8 +127,4 @@ def check_sandwich(space, model: Union[Mapping, nn.Module]) -> None:
         if not space.can(method):
             raise ValueError(f'the sandwich rule trains the smallest and the largest child, and {space.name} has no '
                              f'{method}(): train one path an iteration, or take an ElasticSpace')
-    model = build_on_meta(model) if isinstance(model, Mapping) else model
-    model = model.module if is_model_wrapper(model) else model
-    if not hasattr(model, 'classification_loss'):
-        raise ValueError(f'the sandwich rule is here for classifiers (ImageClassifier), whose largest child teaches '
-                         f'the others, not for a {type(model).__name__}: train one path an iteration')
+    child_loss_of(build_on_meta(model) if isinstance(model, Mapping) else model)
