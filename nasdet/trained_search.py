@@ -154,6 +154,10 @@ class TrainedSearch:
             raise ValueError(f'{name} trains a network, and the config has no model')
         if self.objective.many:
             raise ValueError(f'{name} handles one objective, not {len(self.objective.goals)}')
+        own = self.trainer.rewarded_by
+        if own is not None and self.objective.goals != {own: 'max'}:
+            raise ValueError(f'{name} learns from {own}, so search.objective can be nothing else, not '
+                             f'{", ".join(self.objective.goals)}')
         limited = [cost.name for cost in self.costs if cost.limit is not None]
         if limited:
             raise ValueError(f'{name} refuses no architecture, so {limited[0]} can have no limit: leave it out')

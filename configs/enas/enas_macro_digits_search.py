@@ -21,7 +21,7 @@ search = dict(
         # Fewer rewards than the authors': larger steps, and a baseline of shorter memory.
         controller=dict(
             attention='macro', lr=0.0035, tanh=dict(op=1.5, skip=1.5), baseline=0.95, prior=dict(skip=0.4),
-            prior_weight=0.8 / 6),
+            prior_weight=0.8 / 5),
         candidates=100),
     objective='accuracy/top1',
     costs=[dict(type='Macs', scope='backbone', input_shape=(3, 8, 8)), dict(type='Params', scope='backbone')],

@@ -35,7 +35,7 @@ SHARED_SKELETON = ('num_cells', 'width', 'num_classes', 'stem_channels', 'auxili
                    'fc_bias', 'init_cfg')
 # What DARTS's relaxation does.
 RELAXED_SKELETON = ('num_cells', 'width', 'stem', 'stem_channels', 'out_indices', 'num_classes', 'dropout', 'fc_bias',
-                    'final_relu', 'skip_reduction_input', 'padding', 'init_cfg')
+                    'final_relu', 'skip_reduction_input', 'padding', 'norm_cfg', 'init_cfg')
 
 
 @SPACES.register_module()

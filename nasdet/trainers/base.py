@@ -39,6 +39,7 @@ class Trainer(ABC):
     """
 
     requires: tuple[str, ...] = ()      # optional methods of Space that this trainer calls
+    rewarded_by: Optional[str] = None   # the metric that it learns from by itself, which is then the only objective
 
     def __init__(self, space: Space, config: Config, work_dir: Path):
         self.space = space

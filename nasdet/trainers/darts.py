@@ -12,19 +12,19 @@ from typing import Collection, Mapping, Optional
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
+from mmengine.runner import CheckpointLoader
 
 from nasdet.datasets.config import metric_names
 from nasdet.datasets.contents import digest
 from nasdet.datasets.dataloaders import innermost
 from nasdet.datasets.tasks import task_of
-from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.protocol import Evaluation
 from nasdet.registry import TRAINERS
 from nasdet.spaces.base import Space
 from nasdet.trainers.base import Record, Trainer
-from nasdet.training import ProgressHook, build_runner
+from nasdet.training import build_runner, latest_checkpoint, set_workers, train_shown
 from nasdet.training.architecture_step import check_virtual_step
 from nasdet.training.bilevel import ADAM, count_skips, relaxed_module
 from nasdet.training.runner import source_epochs
@@ -75,16 +75,24 @@ class DARTSTrainer(Trainer):
 
     @property
     def steps(self) -> int:
-        """Epochs, of which fewer are trained where ``max_skips`` ends the search, and the result."""
-        return self.epochs + 1
+        """Epochs, as many as were trained where ``max_skips`` has ended the search, and the result."""
+        return self._trained_epochs() + 1
 
     @property
     def images(self) -> int:
-        """Images that the weights are trained on, and after the warm-up as many for the architecture.
+        """Images that the weights are trained on in these epochs, and after the warm-up as many for the architecture.
 
         Each step counts its batch once, however many passes over it the second order takes.
         """
-        return (2 * self.epochs - self.warmup_epochs) * image_count(self.config, 'train')
+        return (2 * self._trained_epochs() - self.warmup_epochs) * image_count(self.config, 'train')
+
+    def _trained_epochs(self) -> int:
+        """Return the epochs after which ``max_skips`` has ended the search; all of them where it has not."""
+        newest = latest_checkpoint(self.folder) if self.max_skips is not None else None
+        if newest is None:
+            return self.epochs
+        checkpoint = CheckpointLoader.load_checkpoint(str(newest), map_location='cpu', logger='silent')
+        return checkpoint['meta']['epoch'] if checkpoint['architecture']['stopped'] else self.epochs
 
     @property
     def metric_names(self) -> Optional[Collection[str]]:
@@ -132,31 +140,22 @@ class DARTSTrainer(Trainer):
         config.optim_wrapper.constructor = CONSTRUCTOR
         loop = dict(type='BilevelTrainLoop', val_dataloader=self._search_val(), order=self.order,
                     architecture=self.architecture, warmup_epochs=self.warmup_epochs, max_skips=self.max_skips)
-        progress = ProgressHook('DARTS training')
         runner = build_runner(config, self.space.relaxed(config.model), self.folder, self.epochs, self.seed,
                               checkpoints=True, num_workers=self.num_workers, loop=loop,
-                              hooks=[EpochRecordHook(self.space, record), progress])
-        try:
-            runner.train()
-        except FloatingPointError as error:
-            raise SearchError(f'the training in {self.folder} failed: {error}') from error
-        finally:
-            progress.close()
-            runner.close()
+                              hooks=[DARTSRecordHook(self.space, record)])
+        train_shown(runner, 'DARTS training')
 
     def _search_val(self) -> ConfigDict:
         """Return the loader of search-val in mixed order and whole batches, read as search-train is."""
         loader = copy.deepcopy(self.config.train_dataloader)
         augmented = task_of(self.config).read_as(innermost(self.config, 'val'), innermost(self.config, 'train'))
         augmented.pop('test_mode', None)    # of a detector's data: they are trained on here
-        loader.update(dataset=augmented, drop_last=True, num_workers=self.num_workers, persistent_workers=False,
-                      sampler=dict(type='DefaultSampler', shuffle=True))
-        if self.num_workers == 0:
-            loader.pop('prefetch_factor', None)
+        loader.update(dataset=augmented, drop_last=True, sampler=dict(type='DefaultSampler', shuffle=True))
+        set_workers(loader, self.num_workers)
         return loader
 
 
-class EpochRecordHook(Hook):
+class DARTSRecordHook(Hook):
     """Records each epoch with the genotype that the architecture parameters stand for, and at the end the result.
 
     Args:

@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader
 from nasdet.datasets.config import metric_names
 from nasdet.datasets.contents import digest
 from nasdet.datasets.tasks import task_of
-from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.protocol import Evaluation
@@ -32,7 +31,15 @@ from nasdet.registry import TRAINERS
 from nasdet.spaces.base import Space
 from nasdet.trainers.base import Record, Trainer
 from nasdet.trainers.enas_policy import Policy
-from nasdet.training import AtomicBackend, ProgressHook, build_runner, save_weights, set_path, trained_state
+from nasdet.training import (
+    AtomicBackend,
+    build_runner,
+    save_weights,
+    set_path,
+    set_workers,
+    train_shown,
+    trained_state,
+)
 from nasdet.training.recalibration import norm_layers
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import image_count
@@ -71,6 +78,7 @@ class ENASTrainer(Trainer):
     """
 
     requires = ('apply', 'supernet')
+    rewarded_by = 'accuracy/top1'
 
     def __init__(self, space: Space, config: Config, work_dir: Path, epochs: Optional[int] = None,
                  controller_steps: int = 30, samples: int = 10, controller: Optional[Mapping] = None,
@@ -142,17 +150,10 @@ class ENASTrainer(Trainer):
         rewards = self._search_val(drop_last=True)
         loop = dict(type='ENASTrainLoop', space=self.space, policy=self.policy, rewards=rewards,
                     updates=self.controller_steps, samples=self.samples, seed=self.seed)
-        progress = ProgressHook('ENAS training')
         runner = build_runner(self.config, self.space.supernet(self.config.model), self.folder, self.epochs, self.seed,
                               checkpoints=True, num_workers=self.num_workers, loop=loop,
-                              hooks=[EpochRecordHook(self, record), progress])
-        try:
-            runner.train()
-        except FloatingPointError as error:
-            raise SearchError(f'the training in {self.folder} failed: {error}') from error
-        finally:
-            progress.close()
-            runner.close()
+                              hooks=[ENASRecordHook(self, record)])
+        train_shown(runner, 'ENAS training')
         save_weights(self.folder / WEIGHTS, trained_state(runner), epoch=runner.epoch,
                      policy=runner.train_loop.policy.state_dict())
         for leftover in (*self.folder.glob('epoch_*.pth*'), self.folder / 'last_checkpoint'):
@@ -198,13 +199,13 @@ class ENASTrainer(Trainer):
     def _search_val(self, drop_last: bool) -> ConfigDict:
         """Return the loader of search-val in mixed order, read as it is for a score, in batches as in training."""
         loader = copy.deepcopy(self.config.val_dataloader)
-        loader.update(batch_size=self.config.train_dataloader.batch_size, drop_last=drop_last, num_workers=0,
-                      persistent_workers=False, sampler=dict(type='DefaultSampler', shuffle=True, seed=self.seed))
-        loader.pop('prefetch_factor', None)
+        loader.update(batch_size=self.config.train_dataloader.batch_size, drop_last=drop_last,
+                      sampler=dict(type='DefaultSampler', shuffle=True, seed=self.seed))
+        set_workers(loader, 0)
         return loader
 
 
-class EpochRecordHook(Hook):
+class ENASRecordHook(Hook):
     """Records each epoch with the genotype that the controller finds likeliest.
 
     Args:

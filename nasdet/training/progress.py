@@ -1,4 +1,4 @@
-"""One progress bar with the remaining time for a training."""
+"""A training with one progress bar, which shows the remaining time."""
 
 from typing import Optional
 
@@ -6,6 +6,29 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from nasdet.console import Bar
+from nasdet.errors import SearchError
+from nasdet.training.runner import TrainingRunner
+
+
+def train_shown(runner: TrainingRunner, title: str) -> None:
+    """Train to the end with a progress bar; then bar and log are closed.
+
+    Args:
+        runner: Not trained yet.
+        title: What is being trained.
+
+    Raises:
+        SearchError: The loss became no number.
+    """
+    progress = ProgressHook(title)
+    runner.register_hook(progress)
+    try:
+        runner.train()
+    except FloatingPointError as error:
+        raise SearchError(f'the training in {runner.work_dir} failed: {error}') from error
+    finally:
+        progress.close()
+        runner.close()
 
 
 class ProgressHook(Hook):

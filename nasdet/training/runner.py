@@ -128,7 +128,7 @@ def runner_config(config: Config, model: Mapping, folder: Union[str, Path], epoc
         if config.get(name) is not None:
             cfg[name] = copy.deepcopy(config[name])
     for name in ('train_dataloader', 'val_dataloader'):
-        _set_workers(cfg[name], num_workers)
+        set_workers(cfg[name], num_workers)
     if amp:
         use_mixed_precision(cfg)
     return cfg
@@ -143,7 +143,8 @@ def source_epochs(config: Config) -> int:
     return epochs
 
 
-def _set_workers(loader: dict, number: Optional[int]) -> None:
+def set_workers(loader: dict, number: Optional[int]) -> None:
+    """Set the processes of a data loader's config: 0 loads in this process, None leaves their number."""
     loader['persistent_workers'] = False     # persistent workers keep random states that no checkpoint holds
     if number is not None:
         loader['num_workers'] = number

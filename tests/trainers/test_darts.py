@@ -153,12 +153,16 @@ def test_the_search_ends_where_the_normal_cell_is_full_of_skips(tmp_path):
         taken.append((number, evaluation.fidelity, candidate))
 
     def run():
-        DARTSTrainer(skips, tiny_config(tmp_path), tmp_path, epochs=4, warmup_epochs=1, max_skips=3).run(record)
+        search = DARTSTrainer(skips, tiny_config(tmp_path), tmp_path, epochs=4, warmup_epochs=1, max_skips=3)
+        planned = search.steps, search.images
+        search.run(record)
+        return planned, (search.steps, search.images)
 
-    run()
+    planned, trained = run()
+    assert planned == (5, (4 + 3) * TRAIN) and trained == (3, (2 + 1) * TRAIN)      # what the control may spend
     assert taken == [(0, dict(epochs=1, skips=4), False), (1, dict(epochs=2, skips=4), False),
                      (2, dict(epochs=2, skips=4), True)]
-    run()       # stays ended
+    assert run() == (trained, trained)      # stays ended
     assert len(taken) == 3 and len(list((tmp_path / 'training').glob('*.pth'))) == 2
 
 

@@ -7,9 +7,12 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config, ConfigDict
 
+from nasdet.config import load_config
 from nasdet.datasets import prepare
+from nasdet.errors import SearchError
 from nasdet.registry import TRAINERS, build
 from nasdet.spaces import ENASMicroSpace
+from nasdet.trained_search import TrainedSearch
 from nasdet.trainers import ENASTrainer
 from nasdet.training import set_path
 from tests.classifiers import TinySpace, write_config
@@ -152,6 +155,14 @@ def test_it_is_built_from_a_config_with_the_searchs_seed(config, tmp_path):
     assert trainer.fingerprint == again.fingerprint
     first, second = (each.policy.controller.embedding.weight for each in (trainer, again))
     assert torch.equal(first, second)
+
+
+def test_it_learns_from_top1_and_can_have_no_other_objective(tmp_path, repo_root):
+    config = load_config(str(repo_root / 'configs' / 'enas' / 'enas_micro_digits_search.py'))
+    config.search.objective = 'accuracy/top5'
+    with pytest.raises(SearchError, match='ENASTrainer learns from accuracy/top1, so search.objective can be nothing '
+                                          'else, not accuracy/top5'):
+        TrainedSearch.from_cfg(config, str(tmp_path))
 
 
 @pytest.mark.parametrize('changes, words', [

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from nasdet.config import load_config
 from nasdet.genotype import Genotype
+from nasdet.registry import SPACES, build
 from nasdet.spaces import ENASMicroSpace
 from nasdet.spaces.base import Choice, Space
 from nasdet.trainers.enas_policy import Policy
@@ -80,6 +82,17 @@ def test_a_prior_holds_decisions_near_it():
     assert np.abs(on(policy) - 0.1).max() < 0.08
     loss, _ = policy.loss([Scored((1, 0, 1, 0), 0.5)])
     assert 0 <= loss.item() < 0.02      # a divergence
+
+
+@pytest.mark.parametrize('name', ['enas_macro_cifar10_search', 'enas_macro_digits_search'])
+def test_the_macro_configs_weigh_the_prior_as_the_authors_do(name, repo_root):
+    """0.8 times the mean over the layers that can skip, of a sum."""
+    search = load_config(str(repo_root / 'configs' / 'enas' / f'{name}.py')).search
+    space = build(SPACES, search.space)
+    walk = space.walk(space.draw(np.random.default_rng(0)))
+    layers = {choice.name.partition('.')[0] for choice, _ in walk if choice.kind == 'skip'}
+    assert search.trainer.controller.prior_weight == pytest.approx(0.8 / len(layers))
+    assert search.trainer.controller.prior == dict(skip=0.4)
 
 
 def test_bounds_and_biases_of_logits():

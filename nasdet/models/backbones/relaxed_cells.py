@@ -15,6 +15,7 @@ from nasdet.models.backbones.cell_stack import CellStack
 from nasdet.models.layers.cells import NONE, OPERATIONS, Dialect, RelaxedCell, Slot, edge_of, num_edges
 
 KINDS = ('normal', 'reduce')
+NORMS = ('BN', 'BN2d')      # whose scale an operation's weight can be
 
 
 @MODELS.register_module()
@@ -45,6 +46,7 @@ class RelaxedCellNetwork(CellStack):
         final_relu: See there.
         skip_reduction_input: See there.
         padding: See there.
+        norm_cfg: Batch normalisation: its ``eps``, ``momentum`` and so on.
         alpha_std: Standard deviation of the normal distribution that architecture parameters are drawn from at first;
             the paper has 0, the authors' code 0.001.
         init_cfg: How mmengine initialises the weights; None: as torch does.
@@ -56,12 +58,14 @@ class RelaxedCellNetwork(CellStack):
     def __init__(self, num_blocks: int, ops: Sequence[str], dialect: Mapping, num_cells: Sequence[int], width: int,
                  stem: str = 'cifar', stem_channels: Optional[int] = None, out_indices: Optional[Sequence[int]] = None,
                  num_classes: int = 1000, dropout: float = 0.0, fc_bias: bool = True, final_relu: bool = True,
-                 skip_reduction_input: bool = False, padding: str = 'symmetric', alpha_std: float = 1e-3,
+                 skip_reduction_input: bool = False, padding: str = 'symmetric',
+                 norm_cfg: Mapping = dict(type='BN'), alpha_std: float = 1e-3,
                  init_cfg: Union[dict, list, None] = None):
         _check_ops(ops)
+        _check_norm(norm_cfg)
         self.num_blocks, self.ops, self.said = num_blocks, tuple(ops), dict(dialect)
-        of_stem = Dialect.of(dialect, padding, dict(type='BN'))
-        of_cells = replace(of_stem, norm_cfg=dict(type='BN', affine=False), pool_norm=True)
+        of_stem = Dialect.of(dialect, padding, norm_cfg)
+        of_cells = replace(of_stem, norm_cfg=dict(norm_cfg, affine=False), pool_norm=True)
 
         def build_cell(slot, in_channels, halve_first):
             return RelaxedCell(num_blocks, ops, in_channels, slot.width, slot.kind == 'reduce', halve_first, of_cells)
@@ -119,3 +123,9 @@ def _check_ops(ops: Sequence[str]) -> None:
     if not set(ops) <= set(OPERATIONS) or len(set(ops)) < len(ops) or not set(ops) - {NONE}:
         raise ValueError(f'ops are different ones of {", ".join(OPERATIONS)}, at least one besides {NONE}, not '
                          f'{list(ops)}')
+
+
+def _check_norm(norm_cfg: Mapping) -> None:
+    if norm_cfg.get('type') not in NORMS or norm_cfg.get('momentum', 0.1) is None:
+        raise ValueError(f"a relaxation's normalisation is batch norm on one device with a momentum, as in "
+                         f"norm_cfg=dict(type='BN', momentum=0.1), not {dict(norm_cfg)}")

@@ -150,6 +150,25 @@ def test_running_statistics_are_kept_for_evaluation():
     assert torch.isfinite(first).all()
 
 
+def test_batch_norm_is_the_one_that_is_asked_for_without_a_scale_in_the_cells():
+    network = build(norm_cfg=dict(type='BN', eps=0.5, momentum=0.3, track_running_stats=False))
+    norms = {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert {(norm.eps, norm.momentum, norm.running_mean) for norm in norms.values()} == {(0.5, 0.3, None)}
+    assert {norm.affine for name, norm in norms.items() if name.startswith('cells')} == {False}
+    images = torch.randn(4, 3, 8, 8)
+    plain = build(norm_cfg=dict(type='BN', track_running_stats=False))
+    plain.load_state_dict(network.state_dict())
+    outputs = [each.eval()(images) for each in (network, plain)]
+    assert torch.isfinite(outputs[0]).all() and not torch.allclose(*outputs)
+
+
+@pytest.mark.parametrize('norm_cfg', [
+    dict(type='GN', num_groups=2), dict(type='SyncBN'), dict(type='BN', momentum=None)])
+def test_another_normalisation_is_refused(norm_cfg):
+    with pytest.raises(ValueError, match="a relaxation's normalisation is batch norm on one device"):
+        build(norm_cfg=norm_cfg)
+
+
 def softmax_of(rows):
     return torch.tensor(rows, dtype=torch.float64).softmax(dim=1)
 

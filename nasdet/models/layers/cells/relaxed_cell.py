@@ -150,5 +150,6 @@ class ScaledOperation(nn.Module):
         norm = self.norm
         # torch's backward pass of channels-last maps reads a scale as if it were contiguous, even one that is expanded
         scales = scale.repeat(norm.num_features)
-        return F.batch_norm(self.layers(x), norm.running_mean, norm.running_var, scales, None, norm.training,
-                            norm.momentum, norm.eps)
+        of_batch = norm.training or norm.running_mean is None
+        return F.batch_norm(self.layers(x), norm.running_mean, norm.running_var, scales, None, of_batch, norm.momentum,
+                            norm.eps)
