@@ -11,6 +11,7 @@ TABLES = Path(__file__).parent
 WORK_DIR = common.WORK_DIR / 'cells'
 CIFAR10 = common.CONFIGS / '_base_' / 'classification' / 'cells_cifar10.py'
 SIDE = 16           # of CIFAR-10's pictures here: a quarter of the work
+SUBSET = dict(train_size=1200, val_size=1000, seed=0)       # as many steps as the configs make on the digits
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def subset_options(root: Path) -> dict[str, Any]:
     smaller = dict(type='Resize', size=[SIDE, SIDE])
     return {
         'search.data': dict(_delete_=True, type='NpzImages', train_file=str(root / 'train.npz'),
-                            test_file=str(root / 'test.npz'), val_size=1000, seed=0),
+                            test_file=str(root / 'test.npz'), **SUBSET),
         'train_dataloader.dataset.transforms': [*cifar10.augmentation, smaller],
         'val_dataloader.dataset.transforms': [smaller],
         'test_dataloader.dataset.transforms': [smaller],

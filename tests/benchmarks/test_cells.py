@@ -91,7 +91,7 @@ def test_the_recipe_says_what_figures_depend_on(tmp_path):
 def pictures(tmp_path) -> Path:
     """A folder with files of the form of the subset of CIFAR-10."""
     rng = np.random.default_rng(0)
-    for name, images in (('train', 1200), ('test', 50)):
+    for name, images in (('train', 2300), ('test', 50)):
         np.savez(tmp_path / f'{name}.npz', x=rng.integers(256, size=(images, 32, 32, 3), dtype=np.uint8),
                  y=np.arange(images) % 10, class_names=[f'class {number}' for number in range(10)])
     return tmp_path
@@ -103,7 +103,7 @@ def test_every_method_takes_the_subset_of_cifar10(method, pictures):
     config = seed.config
     assert config.search.seed == 1 and config.train_dataloader.dataset.split == 'train'
     assert config.model.data_preprocessor['mean'] == [125.3, 123.0, 113.9]
-    for split, images in (('train', 200), ('val', 1000), ('test', 50)):
+    for split, images in (('train', 1200), ('val', 1000), ('test', 50)):
         dataset = DATASETS.build(config[f'{split}_dataloader'].dataset)
         assert len(dataset) == images and dataset[0]['inputs'].shape == (3, 16, 16)
     with pytest.raises(SystemExit, match='needs --root'):
