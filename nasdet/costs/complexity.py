@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from nasdet.costs.base import Cost
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta, output_shapes, run_on_meta
+from nasdet.models.resized_input import input_shape_of
 from nasdet.registry import COSTS
 from nasdet.spaces.base import Space
 
@@ -102,7 +103,7 @@ class Macs(Cost):
         model: The detector's model config.
         limit: The largest number allowed; None only reports.
         scope: ``'neck'``, ``'backbone'`` or ``'model'`` (backbone, neck and dense head).
-        input_shape: (C, H, W) of the image, whatever the scope.
+        input_shape: (C, H, W) of the image as the data pipeline gives it, whatever the scope.
     """
 
     unit = 'MACs'
@@ -123,8 +124,8 @@ class Macs(Cost):
     def _network(self, genotype: Genotype) -> tuple[nn.Module, Union[Shape, Sequence[Shape]]]:
         """Return the part of the detector that is counted, and the shape of what it takes."""
         model = self.space.apply(genotype, self.model)
-        shape = output_shapes(model['backbone'], self.input_shape) if self.scope == 'neck' else self.input_shape
-        return _build(model, self.scope), shape
+        shape = input_shape_of(model, self.input_shape)
+        return _build(model, self.scope), output_shapes(model['backbone'], shape) if self.scope == 'neck' else shape
 
 
 @COSTS.register_module()

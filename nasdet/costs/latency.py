@@ -18,6 +18,7 @@ from nasdet.costs.complexity import check_scope
 from nasdet.files import write_whole
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_in_memory, output_shapes
+from nasdet.models.resized_input import input_shape_of
 from nasdet.registry import COSTS
 from nasdet.spaces.base import Space
 
@@ -38,7 +39,7 @@ class Latency(Cost):
         limit: The most milliseconds allowed; None only reports.
         scope: ``'neck'``, ``'backbone'`` or ``'model'`` (backbone, neck and dense head, without non-maximum
             suppression).
-        input_shape: (C, H, W) of the image, whatever the scope.
+        input_shape: (C, H, W) of the image as the data pipeline gives it, whatever the scope.
         device: ``'cpu'``, ``'cuda'`` or another of torch.
         threads: CPU threads of the pass.
         precision: ``'float32'``, ``'bfloat16'`` or ``'float16'`` (autocast).
@@ -96,7 +97,8 @@ class Latency(Cost):
         Returns:
             [lower quartile, median, upper quartile].
         """
-        shapes = output_shapes(model['backbone'], self.input_shape) if self.scope == 'neck' else [self.input_shape]
+        shape = input_shape_of(model, self.input_shape)
+        shapes = output_shapes(model['backbone'], shape) if self.scope == 'neck' else [shape]
         maps = tuple(torch.zeros(1, *shape, device=self.device) for shape in shapes)
         network = build_in_memory(model if self.scope == 'model' else model[self.scope]).to(self.device)
         before = torch.get_num_threads()
@@ -130,8 +132,9 @@ class Latency(Cost):
         backbone = model['backbone'] if self.scope == 'neck' else None      # says how large the maps are
         network = [model if self.scope == 'model' else model[self.scope], backbone]
         digest = hashlib.sha256(json.dumps(network, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        settings = [self.scope, list(self.input_shape), self.precision, self.threads, self.warm_up, self.runs,
-                    device_name(self.device), torch.__version__]
+        shape = list(input_shape_of(model, self.input_shape))
+        settings = [self.scope, shape, self.precision, self.threads, self.warm_up, self.runs, device_name(self.device),
+                    torch.__version__]
         return f'{digest} {json.dumps(settings)}'
 
     def _stored(self) -> dict[str, list[float]]:

@@ -19,6 +19,7 @@ from nasdet.spaces.elastic_presets import PRESETS
 
 DEFAULTS = dict(semantics='efficientnet', head_channels=(1280,), resolution=None)
 FPN = ('FPN', 'mmdet.FPN')
+PREPROCESSORS = ('DetDataPreprocessor', 'mmdet.DetDataPreprocessor')
 
 
 @SPACES.register_module()
@@ -27,8 +28,8 @@ class ElasticSpace(Space):
 
     A genotype is a part of the largest one: its first channels, its first blocks, the middle of its kernels.
 
-    A resolution is for a classifier whose backbone has its head (``backbone=dict(head=True)``): it resizes the images
-    that it is given. In a detector all children read images as its data pipeline makes them.
+    A classifier whose backbone has its head (``backbone=dict(head=True)``) resizes the images that it is given to its
+    resolution, which is the side of a square. In a detector its data_preprocessor does so, and it is the longer side.
 
     Args:
         preset: ``'bignas'`` or ``'attentivenas'``: the published space, of which further arguments change a part.
@@ -38,8 +39,8 @@ class ElasticSpace(Space):
             squeeze-and-excitation.
         stem_channels: List of channels of the stem, which halves the resolution.
         head_channels: List of channels before the linear layer of a classifier; without a preset ``(1280,)``.
-        resolution: List of sides in pixels that a classifier resizes images to. None: those of the preset in a
-            classifier, or images as they are.
+        resolution: List of sides in pixels that images are resized to. None: those of the preset in a classifier, or
+            images as the data pipeline gives them.
         backbone: Further arguments of the backbone, such as ``head``, ``norm_cfg``, ``out_indices`` or ``init_cfg``.
 
     Raises:
@@ -73,10 +74,6 @@ class ElasticSpace(Space):
         derived = {'type', 'genotype', *self.choices_of_children} & self.backbone.keys()
         if derived:
             raise ValueError(f'backbone: {sorted(derived)[0]} follows from the space, so leave it out')
-        if self.choices_of_children['resolution'] and not self.is_classifier:
-            raise ValueError('a resolution is chosen only for a classifier whose backbone has its head, which resizes '
-                             'the images: set backbone=dict(head=True), or leave resolution out (a detector reads '
-                             'images at the size that its data pipeline gives them)')
 
     @property
     def is_classifier(self) -> bool:
@@ -151,6 +148,23 @@ class ElasticSpace(Space):
                 seen.add(self.key(genotype))
                 yield genotype
 
+    def at_one_size(self, children: Mapping[str, Genotype], rng: np.random.Generator) -> dict[str, Genotype]:
+        """Return the children of a training step, those of a detector with one resolution, drawn uniformly.
+
+        Which anchors learn which object depends on the size of a detector's images, so that the outputs of its children
+        can be compared at one size only.
+
+        Args:
+            children: By name.
+            rng: The source of chance.
+        """
+        from nasdet.models.layers.mbconv_choices import genes_of
+        sides = self.choices_of_children['resolution']
+        if self.is_classifier or sides is None:
+            return dict(children)
+        side = int(rng.choice(sides))
+        return {name: self._genotype({**genes_of(child.value), 'resolution': side}) for name, child in children.items()}
+
     # ---- the bridge to MMDetection
 
     def apply(self, genotype: Genotype, model: Mapping) -> ConfigDict:
@@ -164,7 +178,8 @@ class ElasticSpace(Space):
             ValueError: The genotype is of another space, or nothing in the model config could read its maps.
         """
         self.encode(genotype)
-        return self._with_backbone(model, dict(type='MBConvNet', genotype=genotype.plain()), genotype)
+        applied = self._with_backbone(model, dict(type='MBConvNet', genotype=genotype.plain()), genotype)
+        return self._with_resizing(applied, 'ResizingDetDataPreprocessor', side=genotype.value['resolution'])
 
     def supernet(self, model: Mapping) -> ConfigDict:
         """Return a new model config whose backbone holds the weights of all genotypes; ``model`` is not changed.
@@ -180,6 +195,7 @@ class ElasticSpace(Space):
             raise ValueError(f'a supernet trains all of the backbone: leave {sorted(frozen)[0]} out of backbone')
         backbone = dict(type='MBConvSupernet', **self.choices_of_children)
         fitted = self._with_backbone(model, backbone, self.largest())
+        fitted = self._with_resizing(fitted, 'ElasticDetDataPreprocessor', sides=self.choices_of_children['resolution'])
         stages = [self.choices_of_children['stages'][index] for index in fitted['backbone']['out_indices']]
         if self.is_classifier or all(len(stage['channels']) == 1 for stage in stages):
             return fitted
@@ -194,6 +210,18 @@ class ElasticSpace(Space):
                              f"weights over these: use an FPN, or give the stages that are read one number of channels "
                              f"each")
         first.update(type='ElasticFPN', stages=list(model['backbone']['out_indices']))
+        return model
+
+    def _with_resizing(self, model: ConfigDict, kind: str, **sizes) -> ConfigDict:
+        """Have a detector's data_preprocessor resize images, where there is a resolution."""
+        if self.is_classifier or self.choices_of_children['resolution'] is None:
+            return model
+        own = model.get('data_preprocessor') or {}
+        if own.get('type') not in PREPROCESSORS:
+            raise ValueError(f"images of a detector are resized to its resolution in place of mmdet's "
+                             f"DetDataPreprocessor, and data_preprocessor is {own.get('type')}: change it, or leave "
+                             f"resolution out of the space")
+        model['data_preprocessor'] = ConfigDict({**own, 'type': kind, **sizes})
         return model
 
     def check_model(self, model: Mapping) -> None:

@@ -59,7 +59,8 @@ class SandwichTrainLoop(EpochBasedTrainLoop):
         """Return the genotypes trained in an iteration by the names that their losses have in the log."""
         rng = generator(sequence_seed(self.runner, self.seed), iteration, PATHS)
         drawn = {f'random{number}': self.draw(rng) for number in range(1, self.random_children + 1)}
-        return dict(largest=self.space.largest(), smallest=self.space.smallest(), **drawn)
+        children = dict(largest=self.space.largest(), smallest=self.space.smallest(), **drawn)
+        return self.space.at_one_size(children, rng) if self.space.can('at_one_size') else children
 
     def run_iter(self, idx: int, data_batch: Mapping) -> None:
         """Train the children of an iteration on a batch."""
@@ -85,7 +86,7 @@ def sandwich_step(model: nn.Module, space, children: Mapping[str, Genotype], bat
 
     The first child learns from the labels and teaches the others, by what it says before the step: those of a
     classifier learn from its probabilities alone (temperature 1), those of a detector from the labels too
-    (:mod:`nasdet.training.distillation`). All children of a detector see the images at one size.
+    (:mod:`nasdet.training.distillation`), all at the size of the first.
 
     Args:
         model: A supernet of classifiers or one-stage detectors, possibly wrapped for distributed training.
@@ -98,6 +99,7 @@ def sandwich_step(model: nn.Module, space, children: Mapping[str, Genotype], bat
         The loss of each child by its name, and their sum as ``loss``.
     """
     child_loss = child_loss_of(model)
+    set_path(model, space, next(iter(children.values())))       # a detector's first child says the size of the images
     batch = unwrapped(model).data_preprocessor(batch, True)
     losses: dict[str, Tensor] = {}
     teacher = None

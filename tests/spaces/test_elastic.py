@@ -199,7 +199,6 @@ def test_graph_is_a_chain_of_blocks():
 @pytest.mark.parametrize('settings, words', [
     (dict(), 'takes a preset, one of bignas, attentivenas, or else stages'),
     (dict(preset='ofa'), "one of bignas, attentivenas, not 'ofa'"),
-    (dict(preset='bignas', resolution=[224]), 'a resolution is chosen only for a classifier whose backbone has its h'),
     (dict(preset='bignas', stem_channels=[32, 32]), 'stem.channels is chosen from a list of different values'),
     (dict(preset='bignas', semantics='mobilenet'), "not 'mobilenet'"),
     (dict(preset='bignas', backbone=dict(stages=3)), 'stages follows from the space, so leave it out')])

@@ -22,7 +22,7 @@ def small_retinanet() -> ConfigDict:
 
 def elastic_space(**settings) -> ElasticSpace:
     """Return a space whose maps have strides of 4 and 8 pixels."""
-    return ElasticSpace(**mbconv_choices('efficientnet'), **settings)
+    return ElasticSpace(**{**mbconv_choices('efficientnet'), **settings})
 
 
 def by_hand(student, teacher, anchors, bins=1, units=(1, 1, 1)):

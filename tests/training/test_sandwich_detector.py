@@ -1,5 +1,7 @@
 """The sandwich step of a detector: ground truth for every child, and the largest child's outputs for the others."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
 
 from nasdet.models.layers.elastic import part_of
-from nasdet.training import check_sandwich, extracted_state, sandwich_step, set_path
+from nasdet.training import SandwichTrainLoop, check_sandwich, extracted_state, sandwich_step, set_path
 from tests.training.detectors import SIZE, by_hand, elastic_space, small_retinanet
 
 RATE = 0.01
@@ -88,11 +91,41 @@ def test_the_same_annotations_serve_every_child():
     assert shown['b'] == shown['c'] > shown['a']
 
 
+def sandwich_loop(model, space):
+    return SandwichTrainLoop(SimpleNamespace(model=model, cfg=Config(), seed=0), DataLoader([None]), 1, space=space)
+
+
+def test_batch_norm_of_backbone_neck_and_head_keeps_no_averages():
+    space = elastic_space()
+    model = supernet(space)
+    children = sandwich_loop(model, space).children(0)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers() if 'running' in name}
+    assert {name.partition('.')[0] for name in before} == {'backbone', 'neck', 'bbox_head'}
+    sandwich_step(model, space, children, batch(), OptimWrapper(torch.optim.SGD(model.parameters(), lr=RATE)))
+    assert all(torch.equal(dict(model.named_buffers())[name], buffer) for name, buffer in before.items())
+
+
+def test_the_children_of_a_step_see_images_of_one_size():
+    space = elastic_space(resolution=[48, SIZE])
+    model, shapes = supernet(space), []
+    model.backbone.register_forward_pre_hook(lambda module, inputs: shapes.append(tuple(inputs[0].shape[2:])))
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=RATE))
+    loop = sandwich_loop(model, space)
+    steps = [loop.children(iteration) for iteration in range(8)]
+    sizes = [{child.value['resolution'] for child in children.values()} for children in steps]
+    assert all(len(size) == 1 for size in sizes) and {48} in sizes and {SIZE} in sizes
+    assert [loop.children(iteration) for iteration in (5, 6)] == steps[5:7]     # as after a resume
+    for children, size in zip(steps[:3], sizes, strict=False):
+        shapes.clear()
+        sandwich_step(model, space, children, batch(), wrapper)
+        assert shapes == [(*size, *size)] * 4
+
+
 def test_drop_path_is_for_the_largest_child_alone():
-    space = elastic_space(backbone=dict(drop_path=0.3))
+    space = elastic_space(backbone=dict(drop_path=0.3), resolution=[48, SIZE])
     model = supernet(space)
     rates = {}
-    for name, genotype in children_of(space).items():
+    for name, genotype in space.at_one_size(children_of(space), np.random.default_rng(0)).items():
         set_path(model, space, genotype)
         rates[name] = max(block.drop_prob for stage in model.backbone.stages for block in stage)
     assert rates.pop('largest') > 0 and set(rates.values()) == {0.0}

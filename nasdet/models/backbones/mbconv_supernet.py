@@ -31,7 +31,8 @@ class MBConvSupernet(BaseModule):
             ``expansion``, and with ``stride`` and ``se`` as a genotype has them.
         stem_channels: List of channels of the stem.
         head_channels: List of channels before the linear layer of the head.
-        resolution: List of sides in pixels that a classifier resizes images to; None leaves them as they are.
+        resolution: List of sides in pixels that a classifier resizes images to; None leaves them as they are, and so
+            does a backbone.
         semantics: Of blocks and head, ``'efficientnet'`` or ``'attentivenas'``.
         out_indices: The stages whose maps are returned, ascending; None: the last one of each stride from 4 pixels on.
         norm_cfg: Config of batch norm; there is no other elastic normalisation.
@@ -111,7 +112,8 @@ class MBConvSupernet(BaseModule):
             self.head.dropout.p = self.dropout if largest else 0.0
 
     def _is_largest(self, value: Mapping) -> bool:
-        return genes_of(value) == genes_of(extreme_child(self.choices))
+        own = {} if self.head is not None else dict(resolution=None)    # a detector has its images resized elsewhere
+        return genes_of({**value, **own}) == genes_of({**extreme_child(self.choices), **own})
 
     def forward(self, images: Tensor) -> Union[tuple[Tensor, ...], Tensor]:
         """Run the child.
