@@ -52,9 +52,10 @@ class ENASTrainer(Trainer):
     """Trains a space's shared network on paths that a controller draws, and the controller on what they score.
 
     A step is an epoch: a pass over search-train with another path in each iteration, then ``controller_steps`` of the
-    controller, with the accuracy of ``samples`` paths on one batch of search-val each as rewards. It is recorded with
-    the genotype of the controller's likeliest decisions and its score on all of search-val. (The authors' code prints
-    ten draws there with the accuracy of one batch each, and their names are picked by hand.)
+    controller, with the top-1 accuracy of ``samples`` paths on one batch of search-val each as rewards, so that
+    ``'accuracy/top1'`` is the only objective. It is recorded with the genotype of the controller's likeliest decisions
+    and its score on all of search-val. (The authors' code prints ten draws there with the accuracy of one batch each,
+    and their names are picked by hand.)
 
     Then ``candidates`` genotypes are drawn from the trained controller and scored on all of search-val with the shared
     weights and the statistics of its batches, which have the size of a training batch, but for the last one. The best
