@@ -43,7 +43,7 @@ def subset_options(root: Path) -> dict[str, Any]:
     Args:
         root: Folder with ``train.npz`` and ``test.npz``, as :class:`nasdet.datasets.NpzImages` reads them.
     """
-    cifar10 = load_config(str(CIFAR10))
+    cifar10, root = load_config(str(CIFAR10)), root.absolute()
     smaller = dict(type='Resize', size=[SIDE, SIDE])
     return {
         'search.data': dict(_delete_=True, type='NpzImages', train_file=str(root / 'train.npz'),
