@@ -4,7 +4,7 @@ Gordon, Eban, Nachum, Chen, Wu, Yang, Choi: MorphNet: Fast & Simple Resource-Con
 Networks. CVPR 2018, arXiv:1711.06798, section 4.1, whose baseline multiplies all widths by one factor.
 """
 
-from typing import Optional
+from typing import Mapping, Optional, Union
 
 import numpy as np
 
@@ -22,7 +22,8 @@ class UniformWidthSearcher(Searcher):
     Args:
         space: A WidthSpace: with ``seed``, ``cost`` and ``expanded``.
         budget: What it may cost, as a share of what the space's network costs.
-        target: ``'macs'`` or ``'params'``.
+        target: As for :class:`~nasdet.models.channels.Resource`: ``'macs'``, ``'params'``, ``'activations'``, or a
+            dict with the device of ``'latency'``.
 
     Raises:
         ValueError: The space is of another kind, or holds no network of that cost.
@@ -30,7 +31,7 @@ class UniformWidthSearcher(Searcher):
 
     many_objectives = True
 
-    def __init__(self, space: Space, budget: float = 1.0, target: str = 'macs'):
+    def __init__(self, space: Space, budget: float = 1.0, target: Union[str, Mapping] = 'macs'):
         super().__init__(space)
         if not all(space.can(method) for method in ('seed', 'cost', 'expanded')):
             raise ValueError(f'UniformWidthSearcher scales the widths of a WidthSpace, and {space.name} has none')
@@ -58,7 +59,8 @@ class UniformWidthSearcher(Searcher):
     @property
     def ending(self) -> str:
         """What it was, in words."""
-        return f'the network scaled to {self.budget:g} of its {self.target} is proposed'
+        target = self.target if isinstance(self.target, str) else self.target['type']
+        return f'the network scaled to {self.budget:g} of its {target} is proposed'
 
     def state_dict(self) -> dict:
         """Return whether it is proposed."""

@@ -9,15 +9,17 @@ import copy
 import math
 import warnings
 from functools import cached_property
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence, Union
 
 from mmengine.config import ConfigDict
 
 from nasdet.genotype import Genotype
 from nasdet.registry import SPACES
 from nasdet.spaces.base import Choice, Space
+from nasdet.spaces.width_tables import set_width
 
 CLOSE = 0.98        # of a budget that an expansion has to use, where the widths allow it
+Target = Union[str, Mapping]
 _GRAPHS: dict[str, Any] = {}        # a search asks for those of the same two or three configs with every genotype
 
 
@@ -37,19 +39,19 @@ class WidthSpace(Space):
 
     Args:
         model: Model config of the network, a detector's or a classifier's; in a search ``_base_.model``.
-        input_shape: (C, H, W) of the image for which multiply-adds are counted.
+        input_shape: (C, H, W) of the image for which costs are counted.
         parts: Only groups whose names begin so, such as ``('backbone',)``; None: all.
         divisor: Every width is a multiple of it, or that of the network.
         largest: Largest width, as a multiple of that of the network.
-        regions: Regions that the heads behind a RoI extractor see in an image, for the multiply-adds.
     """
 
     def __init__(self, model: Mapping, input_shape: Sequence[int] = (3, 640, 640),
-                 parts: Optional[Sequence[str]] = None, divisor: int = 1, largest: float = 4.0, regions: int = 1000):
+                 parts: Optional[Sequence[str]] = None, divisor: int = 1, largest: float = 4.0):
         self.model = ConfigDict(copy.deepcopy(model))
         self.input_shape = tuple(input_shape)
         self.parts = None if parts is None else tuple(parts)
-        self.divisor, self.largest, self.regions = divisor, largest, regions
+        self.divisor, self.largest = divisor, largest
+        self._resources: dict[str, Any] = {}
 
     @cached_property
     def channels(self):
@@ -60,9 +62,9 @@ class WidthSpace(Space):
         """Return the graph of a model config, which may have other classes than the space's own; traced once."""
         from nasdet.models.channels import trace_channels  # brings torch and mmdet
         from nasdet.models.meta import build_on_meta
-        key = f'{self.input_shape} {self.regions} {model}'
+        key = f'{self.input_shape} {model}'
         if key not in _GRAPHS:
-            _GRAPHS[key] = trace_channels(build_on_meta(model), self.input_shape, self.regions)
+            _GRAPHS[key] = trace_channels(build_on_meta(model), self.input_shape)
         return _GRAPHS[key]
 
     @cached_property
@@ -166,7 +168,7 @@ class WidthSpace(Space):
         self.check(genotype, model)
         fitted = ConfigDict(copy.deepcopy(model))
         for name, sizes in layer_widths(self._graph_of(model), self._counts(genotype)).items():
-            _set_width(fitted, name, sizes)
+            set_width(fitted, name, sizes)
         return fitted
 
     def _counts(self, genotype: Genotype) -> dict[str, int]:
@@ -175,22 +177,31 @@ class WidthSpace(Space):
 
     # ---- costs
 
-    def cost(self, genotype: Genotype, target: str = 'macs') -> float:
+    def cost(self, genotype: Genotype, target: Target = 'macs') -> float:
         """Return what a genotype costs, in the network that the space was made of.
 
         Args:
             genotype: Of this space.
-            target: ``'macs'``, multiply-adds of one image, or ``'params'``, weights without biases and norm layers.
+            target: As for :class:`~nasdet.models.channels.Resource`: ``'macs'``, ``'params'``, ``'activations'``, or
+                a dict with the device of ``'latency'``.
+
+        Raises:
+            ValueError: Unknown target.
         """
         import torch
-
-        from nasdet.models.channels import Resource  # brings torch and mmdet
         share = torch.ones(self.channels.num_channels, dtype=torch.float64)
         for name, count in self._counts(genotype).items():
             share[self.groups[name].channels] = count / self.groups[name].size
-        return Resource(self.channels, target).cost(share)
+        return self._resource(target).cost(share)
 
-    def expanded(self, genotype: Genotype, budget: float, target: str = 'macs') -> Genotype:
+    def _resource(self, target: Target):
+        from nasdet.models.channels import Resource  # brings torch and mmdet
+        key = str(target)
+        if key not in self._resources:
+            self._resources[key] = Resource(self.channels, target)
+        return self._resources[key]
+
+    def expanded(self, genotype: Genotype, budget: float, target: Target = 'macs') -> Genotype:
         """Multiply all widths by one factor, the largest with which the network costs no more than a budget.
 
         That is step 4 of the paper's algorithm 1; with :meth:`seed` it is the width multiplier that MorphNet is
@@ -200,7 +211,7 @@ class WidthSpace(Space):
 
         Args:
             genotype: Of this space, or with counts of channels that are not yet rounded to its widths.
-            budget: In multiply-adds or weights.
+            budget: In the target's unit.
             target: As for :meth:`cost`.
 
         Raises:
@@ -209,8 +220,8 @@ class WidthSpace(Space):
         low, high = 0.0, max(choice.legal[-1] + 1 for choice in self._choices)
         best = self._scaled(genotype, low)
         if self.cost(best, target) > budget:
-            raise ValueError(f'the smallest network of this {self.name} costs {self.cost(best, target):.4g} {target}, '
-                             f'more than the budget of {budget:.4g}')
+            raise ValueError(f'the smallest network of this {self.name} costs {self.cost(best, target):.4g} '
+                             f'{self._resource(target).unit}, more than the budget of {budget:.4g}')
         for _ in range(60):     # to the last bits of a factor
             middle = (low + high) / 2
             tried = self._scaled(genotype, middle)
@@ -221,12 +232,12 @@ class WidthSpace(Space):
         best = self._filled(best, {name: width * low for name, width in genotype.value['widths'].items()}, budget,
                             target)
         if self.cost(best, target) < CLOSE * budget:
-            warnings.warn(f'widths in whole channels come no closer to {budget:.4g} {target} than '
-                          f'{self.cost(best, target):.4g}, or the space ends there (largest={self.largest})',
+            warnings.warn(f'widths in whole channels come no closer to {budget:.4g} {self._resource(target).unit} '
+                          f'than {self.cost(best, target):.4g}, or the space ends there (largest={self.largest})',
                           stacklevel=2)
         return best
 
-    def _filled(self, genotype: Genotype, wanted: Mapping[str, float], budget: float, target: str) -> Genotype:
+    def _filled(self, genotype: Genotype, wanted: Mapping[str, float], budget: float, target: Target) -> Genotype:
         """Widen each group by one step where the budget allows it, the one first that misses most of what it wants."""
         widths = genotype.plain()['widths']
         for choice in sorted(self._choices, key=lambda choice: -wanted[choice.name] / widths[choice.name]):
@@ -246,49 +257,3 @@ def _nearest(tokens: tuple[int, ...], wanted: float) -> int:
     """Return the nearest of ascending tokens, of two as near the larger one."""
     index = bisect.bisect_left(tokens, wanted)
     return min(tokens[max(index - 1, 0):index + 1], key=lambda token: (abs(token - wanted), -token))
-
-
-def _set_width(model: ConfigDict, layer: str, sizes: list[int]) -> None:
-    """Write a layer's width into the part of a model config that the layer is of.
-
-    Args:
-        model: Changed in place.
-        layer: Dotted name in the network.
-        sizes: Its inputs and its outputs.
-
-    Raises:
-        ValueError: The layer is of no part.
-    """
-    part, names = _part(model, layer.split('.'))
-    if part is model:
-        if names != ['fc'] or 'in_channels' not in model:
-            raise ValueError(f'{layer} is a layer of the {model["type"]} itself, whose config says nothing of its '
-                             f'width: leave it out of the space by parts=(...)')
-        model['in_channels'] = sizes[0]
-    elif not names:     # a RoI extractor, which has no weights
-        part['out_channels'] = sizes[1]
-    else:
-        if part['type'] != 'narrowed':
-            part.update(of=part['type'], type='narrowed', widths={})
-            _forget_pretrained(part)
-        part['widths']['.'.join(names)] = sizes
-
-
-def _part(config: Any, names: list[str]) -> tuple[Mapping, list[str]]:
-    """Return the innermost config on the way to a layer that names a module, and the rest of the way."""
-    for index, name in enumerate(names):
-        inner = config.get(name) if isinstance(config, Mapping) else config[int(name)]
-        if not isinstance(inner, (list, tuple)) and not (isinstance(inner, Mapping) and 'type' in inner):
-            return config, names[index:]
-        config = inner
-    return config, []
-
-
-def _forget_pretrained(part: ConfigDict) -> None:
-    """Drop from the config of a backbone what is there because its weights are pretrained."""
-    inits: Iterable = part.get('init_cfg') or ()
-    if any(init.get('type') == 'Pretrained' for init in ([inits] if isinstance(inits, Mapping) else inits)):
-        part.pop('init_cfg')
-        for name, value in dict(frozen_stages=-1, norm_eval=False).items():
-            if name in part:
-                part[name] = value

@@ -4,21 +4,16 @@ Gordon, Eban, Nachum, Chen, Wu, Yang, Choi: MorphNet: Fast & Simple Resource-Con
 Networks. CVPR 2018, arXiv:1711.06798, algorithm 1.
 """
 
-import copy
-import itertools
 import json
 import logging
-import math
 import time
-from functools import partial
 from pathlib import Path
-from typing import Collection, Mapping, Optional
+from typing import Collection, Mapping, Optional, Union
 
-import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, Runner, set_random_seed
+from mmengine.runner import CheckpointLoader, set_random_seed
 from torch import nn
 
 from nasdet.datasets.config import metric_names
@@ -26,29 +21,26 @@ from nasdet.datasets.contents import digest
 from nasdet.datasets.tasks import task_of
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
-from nasdet.models.channels import choose_origin, inherit_weights, trace_channels
 from nasdet.protocol import Evaluation
 from nasdet.registry import TRAINERS
 from nasdet.spaces.base import Space
 from nasdet.trainers.base import Record, Trainer
+from nasdet.trainers.morphnet_config import structure_learning
+from nasdet.trainers.morphnet_weights import hand_on, write_calibrated
 from nasdet.training import (
     AtomicBackend,
     MorphNetHook,
     ProgressHook,
     TrainingRunner,
     build_runner,
-    recalibrated,
     save_weights,
     trained_state,
 )
-from nasdet.training.checkpoints import shown_meta
-from nasdet.training.importance import Importance
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import image_count
 
 logger = logging.getLogger(__name__)
 FOLDER, RESULT, WEIGHTS = 'training', 'result.json', 'weights.pth'
-CALIBRATION = 200       # training images for the statistics of batch norms
 
 
 @TRAINERS.register_module()
@@ -65,7 +57,7 @@ class MorphNetTrainer(Trainer):
     ends before its last epoch.
 
     The training differs from the config's: the learning rate stays what it is after the warm-up (the authors advise
-    against a decay here), and norm layers have no weight decay.
+    against a decay here), norm layers have no weight decay, and weights are not averaged (EMA).
 
     ``WORK_DIR/training/round-1/`` holds log and checkpoints, then ``weights.pth`` and ``result.json``.
 
@@ -75,16 +67,17 @@ class MorphNetTrainer(Trainer):
         work_dir: The search's folder.
         rounds: Times that the network is shrunk and expanded.
         epochs: Of a round's training, at most; None: ``train_cfg.max_epochs``.
-        target: What is limited: ``'macs'`` or ``'params'``.
+        target: What is limited, as for :class:`~nasdet.models.channels.Resource`: ``'macs'``, ``'params'``,
+            ``'activations'``, or a dict with the device of ``'latency'``.
         goal: Share of its network's cost that a round shrinks to.
         budget: What the result may cost, as a share of what the space's network costs.
         strength: Of the penalty in a round's first epoch (a penalty of 1 / cost has strength 1).
         growth: Factor of the strength from epoch to epoch, until the goal is reached.
-        patience: A round ends when the goal is reached and no width has changed in this many epochs. 0 ends it at
-            the goal; with more the penalty shrinks the network further until it comes to rest. None: after the last
-            epoch.
+        patience: A round ends when the goal is reached and no width has changed in this many epochs: until then the
+            penalty shrinks the network further. 0 ends it at the goal. None: after the last epoch.
         gamma_threshold: A channel whose batch norm has a smaller abs(gamma) is dead.
-        lasso_threshold: A channel without batch norm is when the root mean square of its weights is smaller.
+        lasso_threshold: A channel without batch norm is when the root mean square of its weights is smaller, as a share
+            of the mean of its group at the start.
         optimizer: Of these trainings, such as ``dict(type='SGD', lr=0.01, momentum=0.9)``; None: the config's. Adam
             is no choice: it gives a dear channel the same step as a cheap one.
         num_workers: Processes that load data; 0 loads in the same process.
@@ -94,9 +87,9 @@ class MorphNetTrainer(Trainer):
     requires = ('apply', 'seed', 'cost', 'expanded', 'rounded')
 
     def __init__(self, space: Space, config: Config, work_dir: Path, rounds: int = 1, epochs: Optional[int] = None,
-                 target: str = 'macs', goal: float = 0.5, budget: float = 1.0, strength: float = 3.0,
-                 growth: float = 1.3, patience: Optional[int] = 0, gamma_threshold: float = 0.01,
-                 lasso_threshold: float = 0.01, optimizer: Optional[Mapping] = None, num_workers: int = 0,
+                 target: Union[str, Mapping] = 'macs', goal: float = 0.5, budget: float = 1.0, strength: float = 3.0,
+                 growth: float = 1.3, patience: Optional[int] = 3, gamma_threshold: float = 0.01,
+                 lasso_threshold: float = 0.1, optimizer: Optional[Mapping] = None, num_workers: int = 0,
                  seed: int = 0):
         super().__init__(space, config, work_dir)
         self.rounds, self.epochs = rounds, epochs or source_epochs(config)
@@ -142,10 +135,10 @@ class MorphNetTrainer(Trainer):
     def weights(self, genotype: Genotype, path: Path) -> bool:
         """Write what the last round's network hands on: the weights of the most important channels.
 
-        Channels beyond those of the trained network are new, drawn with the search's seed, and not read yet. Batch
-        norms have the statistics of 200 training images. A removed channel leaves a constant (ReLU of its beta), which
-        these statistics take in only where a batch norm directly follows the layer that read it; elsewhere (a pyramid
-        or a head without norm layers) it is lost. A start for fine-tuning.
+        Channels beyond those of the trained network are new, drawn with the search's seed, and not read yet. What a
+        removed channel contributed, a constant, is folded into the layers that read it
+        (:func:`~nasdet.models.channels.fold_channels`); batch norms have the statistics of 200 training images. A start
+        for fine-tuning.
 
         Args:
             genotype: The result.
@@ -160,16 +153,8 @@ class MorphNetTrainer(Trainer):
         source.load_state_dict(trained['state_dict'], strict=True)
         set_random_seed(self.seed)      # before channels are made that have no weights to inherit
         target = self._build(genotype)
-        graphs = [trace_channels(network, self.space.input_shape, self.space.regions) for network in (target, source)]
-        importance = Importance(source, graphs[1])().detach()
-        inherit_weights(target, graphs[0], source, graphs[1], choose_origin(*graphs, importance))
-        loading = copy.deepcopy(self.config.train_dataloader)
-        loading.update(num_workers=0, persistent_workers=False)
-        loading.pop('prefetch_factor', None)
-        loader = Runner.build_dataloader(loading)
-        batches = itertools.islice(loader, math.ceil(CALIBRATION / loading.batch_size))
-        with torch.no_grad(), recalibrated(target, batches, partial(_run_for_statistics, target)):
-            save_weights(path, target.state_dict(), dataset_meta=shown_meta(loader.dataset.metainfo))
+        hand_on(source, target, self.space.input_shape)
+        write_calibrated(target, self.config, path)
         return True
 
     def _build(self, genotype: Genotype) -> nn.Module:
@@ -202,10 +187,13 @@ class MorphNetTrainer(Trainer):
 
     def _train(self, number: int, genotype: Genotype, first: int, record: Record) -> None:
         folder = self._folder(number)
-        shrink = MorphNetHook(self.space.input_shape, groups=tuple(self.space.groups), regions=self.space.regions,
-                              **self.shrinking)
+        shrink = MorphNetHook(self.space.input_shape, groups=tuple(self.space.groups), **self.shrinking)
         progress = ProgressHook(f'MorphNet, round {number + 1}')
-        config, model = _structure_learning(self.config, self.optimizer), self.space.apply(genotype, self.config.model)
+        config, left_out = structure_learning(self.config, self.optimizer)
+        if left_out:
+            logger.info('MorphNet: while a network shrinks its learning rate is constant and its weights are not '
+                        'averaged, so this training goes without %s', ', '.join(left_out))
+        model = self.space.apply(genotype, self.config.model)
         runner = build_runner(config, model, folder, self.epochs, self.seed + number, checkpoints=True,
                               num_workers=self.num_workers,
                               hooks=[shrink, WidthRecordHook(self.space, shrink, record, number, first), progress])
@@ -284,21 +272,3 @@ def _evaluate(runner: TrainingRunner, shrink: MorphNetHook, number: int) -> Eval
     return Evaluation(metrics, dict(seconds=time.perf_counter() - started, images=images),
                       dict(round=number + 1, epochs=runner.epoch, alive=round(shrink.share, 4),
                            strength=round(shrink.strength, 4)))
-
-
-def _run_for_statistics(model: nn.Module, batch: dict) -> None:
-    """Run a network on a training batch, heads included."""
-    batch = model.data_preprocessor(batch, True)
-    model(batch['inputs'], batch['data_samples'], mode='loss')
-
-
-def _structure_learning(config: Config, optimizer: Optional[Mapping]) -> Config:
-    """Return a config with a constant learning rate after the warm-up, and norm layers without weight decay."""
-    config = copy.deepcopy(config)
-    if optimizer is not None:
-        config.optim_wrapper.optimizer = ConfigDict(optimizer)
-    schedulers = config.get('param_scheduler') or []
-    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
-    config.param_scheduler = [scheduler for scheduler in schedulers if scheduler['type'] in ('LinearLR', 'ConstantLR')]
-    config.optim_wrapper.paramwise_cfg = {**(config.optim_wrapper.get('paramwise_cfg') or {}), 'norm_decay_mult': 0.0}
-    return config

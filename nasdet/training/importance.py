@@ -4,13 +4,15 @@ Gordon, Eban, Nachum, Chen, Wu, Yang, Choi: MorphNet: Fast & Simple Resource-Con
 Networks. CVPR 2018, arXiv:1711.06798, section 4; what the paper leaves open as in the authors' library, morph-net.
 """
 
-from typing import Collection, Optional, Sequence
+from typing import Collection, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from nasdet.models.channels import ChannelGraph, Group, Layer
+
+NEVER = -1.0        # the threshold of a channel that is alive whatever its weights
 
 
 class Importance:
@@ -21,33 +23,41 @@ class Importance:
     lasso). Of several producers the largest counts. A group of which a batch norm (or, without one, a layer) is frozen
     cannot shrink: its importance is 0 to the penalty, and it is alive.
 
+    A gamma starts at 1, but how large weights start is each layer's own affair (MMDetection draws those of its RPN with
+    a standard deviation of 0.01). So their threshold is a share of what their group started with.
+
     Args:
-        model: The network that the graph is of, not wrapped.
+        model: The network that the graph is of, not wrapped, on the device on which it is trained.
         graph: Its graph.
         gamma_threshold: A channel with a smaller abs(gamma) is dead.
-        lasso_threshold: One with a smaller root mean square is.
+        lasso_threshold: One with a smaller root mean square is, as a share of the mean of its group at the start.
         groups: Names of the groups that may shrink; the others are as if frozen. None: all.
+        starts: The means at the start, by group, where the training began before; None: it begins now.
     """
 
     def __init__(self, model: nn.Module, graph: ChannelGraph, gamma_threshold: float = 0.01,
-                 lasso_threshold: float = 0.01, groups: Optional[Collection[str]] = None):
+                 lasso_threshold: float = 0.1, groups: Optional[Collection[str]] = None,
+                 starts: Optional[Mapping[str, float]] = None):
+        device = next(model.parameters()).device
         self.graph = graph
         self.kinds = {name: _kind(model, graph, group) if groups is None or name in groups else 'excluded'
                       for name, group in graph.groups.items()}
         kind_of = ['fixed'] * graph.num_channels
-        self.group_of = torch.zeros(graph.num_channels, dtype=torch.long)       # 0: fixed
+        group_of = torch.zeros(graph.num_channels, dtype=torch.long)       # 0: fixed
         for index, (name, group) in enumerate(graph.groups.items(), start=1):
-            self.group_of[group.channels] = index
+            group_of[group.channels] = index
             for number in group.channels.tolist():
                 kind_of[number] = self.kinds[name]
-        self.thresholds = torch.tensor([dict(gamma=gamma_threshold, lasso=lasso_threshold).get(kind, -1.0)
-                                        for kind in kind_of])
+        self._group_of = group_of.to(device)
         # Not the norm layer behind a depthwise convolution: that passes channels on, and is no producer (the library).
         norms = [layer for layer in graph.layers.values()
                  if layer.follows and graph.layers[layer.follows].kind == 'dense']
         self.gammas = self._select(model, kind_of, 'gamma', norms)
         self.filters = self._select(model, kind_of, 'lasso',
                                     [layer for layer in graph.layers.values() if layer.kind == 'dense'])
+        self._chosen, self._channels = _flat(self.gammas + self.filters, device)
+        self.starts = dict(starts) if starts else self._starts()
+        self.thresholds = self._thresholds(gamma_threshold, lasso_threshold).to(device)
 
     def _select(self, model: nn.Module, kind_of: list[str], kind: str, layers: list[Layer]) -> list[tuple]:
         """Return (module, its outputs of that kind, their channels) of the layers that have such outputs."""
@@ -55,44 +65,62 @@ class Importance:
         return [(model.get_submodule(layer.name), chosen, layer.outputs[chosen]) for layer in layers
                 if len(chosen := wanted[layer.outputs].nonzero().flatten())]
 
+    @torch.no_grad()
+    def _starts(self) -> dict[str, float]:
+        """Return the mean importance of each group that is measured by its weights."""
+        if not self.filters:
+            return {}
+        importance = self()
+        return {name: importance[self.graph.groups[name].channels.to(importance.device)].mean().item()
+                for name, kind in self.kinds.items() if kind == 'lasso'}
+
+    def _thresholds(self, gamma: float, lasso: float) -> Tensor:
+        thresholds = torch.full((self.graph.num_channels,), NEVER)
+        for name, kind in self.kinds.items():
+            if kind in ('gamma', 'lasso'):
+                thresholds[self.graph.groups[name].channels] = gamma if kind == 'gamma' else lasso * self.starts[name]
+        return thresholds
+
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that are read."""
         return [module.weight for module, _, _ in self.gammas + self.filters]
 
-    def largest(self, values: Sequence[Tensor]) -> float:
-        """Return the largest importance of what is given in the place of :attr:`parameters`, such as their gradients.
+    def __call__(self) -> Tensor:
+        """Return the importance of each channel, (num_channels,), with gradients to the weights."""
+        return self.of(self.parameters)
+
+    def of(self, values: Sequence[Tensor]) -> Tensor:
+        """Return the importance of what is given in the place of :attr:`parameters`, such as their gradients.
 
         Args:
             values: One for each of :attr:`parameters`, of its shape.
+
+        Returns:
+            Of each channel, (num_channels,).
         """
         gammas, filters = values[:len(self.gammas)], values[len(self.gammas):]
         norms = [_filter_norms(module, value) for (module, _, _), value in zip(self.filters, filters, strict=True)]
-        return max(float(value.abs().max()) for value in [*gammas, *norms])
-
-    def __call__(self) -> Tensor:
-        """Return the importance of each channel, (num_channels,), with gradients to the weights."""
-        gammas = [module.weight.abs()[_on(module, chosen)] for module, chosen, _ in self.gammas]
-        filters = [_filter_norms(module, module.weight)[_on(module, chosen)] for module, chosen, _ in self.filters]
-        values = torch.cat([value.float() for value in gammas + filters])
-        channels = torch.cat([channels for _, _, channels in self.gammas + self.filters]).to(values.device)
-        return values.new_zeros(self.graph.num_channels).scatter_reduce(0, channels, values, 'amax')
+        # One operation for all layers: there are hundreds, and this runs in each step.
+        each = torch.cat([value.float() for value in [*gammas, *norms]]).abs()[self._chosen]
+        return each.new_zeros(self.graph.num_channels).scatter_reduce(0, self._channels, each, 'amax')
 
     @torch.no_grad()
     def alive(self, importance: Tensor) -> Tensor:
         """Return which channels are above their threshold, (num_channels,), bool; of each group the largest is.
 
+        A group without channels would cost its neighbours nothing, and never come back.
+
         Args:
             importance: As this object gives it.
         """
-        alive = importance > self.thresholds.to(importance.device)
-        counts = alive.new_zeros(len(self.kinds) + 1, dtype=torch.long)
-        counts.index_add_(0, self.group_of.to(alive.device), alive.long())
-        # A group without channels would cost its neighbours nothing, and never come back.
-        for index in (counts[1:] == 0).nonzero().flatten().tolist():
-            channels = list(self.graph.groups.values())[index].channels.to(alive.device)
-            alive[channels[importance[channels].argmax()]] = True
-        return alive
+        alive = importance > self.thresholds
+        number = len(self.kinds) + 1
+        largest = importance.new_zeros(number).scatter_reduce(0, self._group_of, importance, 'amax')
+        places = torch.arange(len(importance), device=importance.device)
+        places = torch.where(importance == largest[self._group_of], places, len(importance))
+        first = places.new_full((number,), len(importance)).scatter_reduce(0, self._group_of, places, 'amin')
+        return alive.index_fill(0, first, True)
 
 
 def _kind(model: nn.Module, graph: ChannelGraph, group: Group) -> str:
@@ -112,5 +140,12 @@ def _filter_norms(layer: nn.Module, weight: Tensor) -> Tensor:
     return torch.linalg.vector_norm(weight, dim=1) / weight.shape[1] ** 0.5
 
 
-def _on(module: nn.Module, chosen: Tensor) -> Tensor:
-    return chosen.to(module.weight.device)
+def _flat(selected: list[tuple], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return, for the outputs of all layers one after another, which are chosen, and the channel of each of these."""
+    chosen, channels, first = [torch.empty(0, dtype=torch.long)], [torch.empty(0, dtype=torch.long)], 0
+    for module, outputs, numbers in selected:
+        chosen.append(outputs + first)
+        channels.append(numbers)
+        is_transposed = isinstance(module, _ConvTransposeNd)
+        first += module.weight.shape[1 if is_transposed else 0]
+    return torch.cat(chosen).to(device), torch.cat(channels).to(device)

@@ -5,7 +5,7 @@ Networks. CVPR 2018, arXiv:1711.06798, algorithm 1, steps 1 and 2.
 """
 
 import logging
-from typing import Collection, Optional, Sequence
+from typing import Collection, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.hooks import Hook
@@ -17,6 +17,7 @@ from torch import Tensor
 from nasdet.models.channels import Resource, trace_channels
 from nasdet.training.importance import Importance
 
+Target = Union[str, Mapping]
 LAST_GROWTH = 0.95      # of the epochs, after which the penalty grows no more
 logger = logging.getLogger(__name__)
 
@@ -33,26 +34,26 @@ class MorphNetHook(Hook):
     swing to and fro over the threshold: none stays dead, and the penalty would grow until it destroys the network.
 
     Args:
-        input_shape: (C, H, W) of the image for which multiply-adds are counted.
+        input_shape: (C, H, W) of the image for which costs are counted.
         goal: Share of the network's cost that the alive channels shall come down to.
-        target: ``'macs'`` or ``'params'``.
+        target: What is counted, as for :class:`~nasdet.models.channels.Resource`.
         strength: Of the penalty in the first epoch.
         growth: Factor of the strength from epoch to epoch, at most.
         patience: The training ends when the goal is reached and no width has changed in this many epochs; None: after
             the last epoch.
         gamma_threshold: A channel whose batch norm has a smaller abs(gamma) is dead.
-        lasso_threshold: A channel without batch norm is when the root mean square of its weights is smaller.
+        lasso_threshold: A channel without batch norm is when the root mean square of its weights is smaller, as a share
+            of the mean of its group at the start.
         groups: Names of the groups of channels that may shrink; None: all.
-        regions: Regions that the heads behind a RoI extractor see in an image, for the multiply-adds.
 
     Raises:
         ValueError: No group of channels can shrink.
     """
 
-    def __init__(self, input_shape: Sequence[int], goal: float = 0.5, target: str = 'macs', strength: float = 3.0,
+    def __init__(self, input_shape: Sequence[int], goal: float = 0.5, target: Target = 'macs', strength: float = 3.0,
                  growth: float = 1.3, patience: Optional[int] = 3, gamma_threshold: float = 0.01,
-                 lasso_threshold: float = 0.01, groups: Optional[Collection[str]] = None, regions: int = 1000):
-        self.input_shape, self.target, self.regions = tuple(input_shape), target, regions
+                 lasso_threshold: float = 0.1, groups: Optional[Collection[str]] = None):
+        self.input_shape, self.target = tuple(input_shape), target
         self.goal, self.growth, self.patience = goal, growth, patience
         self.thresholds = dict(gamma_threshold=gamma_threshold, lasso_threshold=lasso_threshold)
         self.groups = groups
@@ -61,6 +62,7 @@ class MorphNetHook(Hook):
         self.reached = False
         self.unchanged = 0              # epochs
         self.widths: dict[str, int] = {}
+        self.starts: dict[str, float] = {}
 
     @property
     def ended(self) -> bool:
@@ -70,13 +72,18 @@ class MorphNetHook(Hook):
     def before_train(self, runner) -> None:
         """Trace the network, and measure what it costs as a whole."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.graph = trace_channels(model, self.input_shape, self.regions)
-        self.resource = Resource(self.graph, self.target)
-        self.importance = Importance(model, self.graph, groups=self.groups, **self.thresholds)
+        self.graph = trace_channels(model, self.input_shape)
+        self.resource = Resource(self.graph, self.target).to(next(model.parameters()).device)
+        self.importance = Importance(model, self.graph, groups=self.groups, starts=self.starts, **self.thresholds)
+        self.starts = self.importance.starts
         self.whole = self.resource.cost(self.graph.all_alive())
         if not self.importance.parameters:
             raise ValueError(f'MorphNet: none of the {len(self.graph.groups)} groups of channels can shrink: they '
                              f'are not searched, or frozen (set frozen_stages=-1, requires_grad=True in norm_cfg)')
+        if not isinstance(runner.optim_wrapper.optimizer, torch.optim.SGD):
+            logger.warning('MorphNet: the rule is made for SGD; %s gives a dear channel the same step as a cheap one: '
+                           "set search.trainer.optimizer=dict(type='SGD', ...)",
+                           type(runner.optim_wrapper.optimizer).__name__)
         self._first, alive = self._measure()
         self.share = self.resource.cost(alive) / self.whole
         self.widths = self.widths or self._count(alive)
@@ -91,7 +98,7 @@ class MorphNetHook(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Give the weights the gradient of the penalty; that of the loss is added to it."""
         penalty = self._penalty()
-        runner.message_hub.update_scalar('train/morphnet_penalty', penalty.item())
+        runner.message_hub.update_scalar('train/morphnet_penalty', penalty.detach())
         scaled = runner.optim_wrapper.scale_loss(penalty)
         if hasattr(runner.optim_wrapper, 'loss_scaler'):        # mixed precision on a GPU
             scaled = runner.optim_wrapper.loss_scaler.scale(scaled)
@@ -109,7 +116,7 @@ class MorphNetHook(Hook):
         self.reached = self.reached or self.share <= self.goal
         done = runner.epoch + 1
         logger.info('epoch %d: the alive channels cost %.1f %% of the %.4g %s of the network; strength of the penalty '
-                    '%.3g', done, 100 * self.share, self.whole, self.target, self.strength)
+                    '%.3g', done, 100 * self.share, self.whole, self.resource.unit, self.strength)
         if done == 1:
             for sentence in self._problems(runner, importance):
                 logger.warning('MorphNet: %s', sentence)
@@ -121,7 +128,7 @@ class MorphNetHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Put the state into a checkpoint."""
         checkpoint['morphnet'] = dict(strength=self.strength, reached=self.reached, unchanged=self.unchanged,
-                                      widths=self.widths)
+                                      widths=self.widths, starts=self.starts)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Take the state from a checkpoint of such a training."""
@@ -134,10 +141,11 @@ class MorphNetHook(Hook):
         return importance, self.importance.alive(importance)
 
     def _room(self, optim_wrapper: OptimWrapper) -> float:
-        """Return the factor by which the penalty may grow before one of its steps is as long as the threshold."""
+        """Return the factor by which the penalty may grow before one of its steps is as long as a threshold."""
         gradients = torch.autograd.grad(self._penalty(), self.importance.parameters)
         rate = max(group['lr'] / (1 - group.get('momentum', 0)) for group in optim_wrapper.param_groups)
-        return min(self.thresholds.values()) / (rate * self.importance.largest(gradients))
+        steps = rate * self.importance.of(gradients)
+        return float((self.importance.thresholds / steps)[steps > 0].min())
 
     def _count(self, alive: Tensor) -> dict[str, int]:
         """Return the width of each group of channels."""
@@ -152,6 +160,12 @@ class MorphNetHook(Hook):
         if frozen:
             problems.append(f'{len(frozen)} of {len(kinds)} groups of channels cannot shrink, as their layers are '
                             f'frozen ({", ".join(frozen[:3])}, ...): set frozen_stages=-1 in the backbone')
+        unread = [name for name, kind in kinds.items() if kind == 'lasso'
+                  and any(self.graph.layers[layer].kind == 'norm' for layer in self.graph.groups[name].passes)]
+        if unread:
+            problems.append(f'{len(unread)} of {len(kinds)} groups of channels pass norm layers, but are measured by '
+                            f'the weights of their layers ({", ".join(unread[:3])}, ...): a gamma is read only of a '
+                            f'batch norm right behind each of these layers, not of a GroupNorm')
         gammas = {id(module.weight) for module, _, _ in self.importance.gammas}
         if any(id(parameter) in gammas and group.get('weight_decay', 0) > 0
                for group in runner.optim_wrapper.param_groups for parameter in group['params']):
@@ -162,14 +176,14 @@ class MorphNetHook(Hook):
 
     def _pace(self, importance: Tensor, epochs: int, room: float) -> str:
         """Say so where no channel would die if all went on as in the first epoch, with the growth that is left."""
-        thresholds = self.importance.thresholds.to(importance.device)
-        measured = thresholds >= 0
+        thresholds = self.importance.thresholds
+        measured = thresholds > 0
         steps = sum(max(1.0, min(self.growth ** epoch, room)) for epoch in range(1, epochs))
         fall = (self._first - importance).clamp(min=0)
         if ((importance - fall * steps) <= thresholds)[measured].any():
             return ''
         stronger = f', or strength (now {self.strength:g})' if room > 1 else ''
-        return (f'no channel is about to die: after the first epoch the smallest importance is '
-                f'{importance[measured].min().item():.3g}, dead is below {thresholds[measured].max().item():g}, and '
-                f'none fell by more than {fall.max().item():.2g}; give it more iterations (epochs, or smaller batches)'
-                f'{stronger}')
+        nearest, fastest = ((values / thresholds)[measured] for values in (importance, fall))
+        return (f'no channel is about to die: after the first epoch the nearest has {nearest.min().item():.3g} times '
+                f'the importance below which it is dead, and none fell by more than {fastest.max().item():.2g} times '
+                f'that; give it more iterations (epochs, or smaller batches){stronger}')

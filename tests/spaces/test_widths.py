@@ -55,7 +55,7 @@ def test_the_cost_is_that_of_the_network(name):
         assert space.cost(genotype, 'params') == pytest.approx(weights, rel=1e-9)
 
 
-@pytest.mark.parametrize('target', ['macs', 'params'])
+@pytest.mark.parametrize('target', ['macs', 'params', 'activations', dict(type='latency', peak=8.1e12, bandwidth=3e11)])
 @pytest.mark.parametrize('factor', [0.5, 1.0, 1.7])
 def test_an_expansion_costs_what_it_may(target, factor):
     space = WidthSpace(config('retinanet'), (3, 256, 256), divisor=8)

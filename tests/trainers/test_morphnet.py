@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import re
 
 import pytest
@@ -12,10 +13,13 @@ from mmengine.config import Config, ConfigDict
 from nasdet.datasets import prepare
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
+from nasdet.models.channels import choose_origin, inherit_weights, trace_channels
 from nasdet.registry import TRAINERS, build
 from nasdet.spaces import WidthSpace
 from nasdet.trainers import MorphNetTrainer
-from nasdet.trainers.morphnet import _structure_learning
+from nasdet.trainers.morphnet_config import structure_learning
+from nasdet.trainers.morphnet_weights import hand_on
+from nasdet.training.importance import Importance
 from tests.classifiers import write_config
 
 IMAGES = 48
@@ -85,6 +89,17 @@ def test_epochs_are_shown_and_the_last_expansion_is_the_result(config, undisturb
     assert [fidelity['round'] for *_, fidelity, _ in steps.values()] == [1, 1, 2, 2, 2]
     assert sorted(path.name for path in (folder / 'training' / 'round-2').iterdir()) == [
         'log.txt', 'result.json', 'weights.pth']
+
+
+@pytest.mark.parametrize('target', ['params', 'activations', dict(type='latency', peak=8.1e12, bandwidth=3e11)])
+def test_half_the_cost_is_left_whatever_costs(config, tmp_path, target):
+    steps, space = Steps(), WidthSpace(config.model, (3, 8, 8))
+    trainer_of(config, tmp_path, rounds=1, budget=0.5, target=target).run(steps)
+    shown, found = steps.taken[1], steps.taken[2][0]
+    whole = space.cost(space.seed(), target)
+    assert shown[2]['alive'] == pytest.approx(space.cost(shown[0], target) / whole, abs=1e-4)
+    assert shown[2]['alive'] < 1
+    assert 0.98 * 0.5 <= space.cost(found, target) / whole <= 0.5
 
 
 def test_a_round_starts_from_what_the_round_before_was_expanded_to(config, undisturbed):
@@ -187,12 +202,56 @@ def test_structure_learning_has_a_constant_rate_and_no_decay_of_norm_layers(conf
     config.param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=5),
                               dict(type='MultiStepLR', milestones=[1])]
     config.optim_wrapper.paramwise_cfg = dict(bias_lr_mult=2.0)
-    changed = _structure_learning(config, dict(type='SGD', lr=0.5))
+    changed, left_out = structure_learning(config, dict(type='SGD', lr=0.5))
+    assert left_out == ['MultiStepLR']
     assert changed.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
     assert [scheduler.type for scheduler in changed.param_scheduler] == ['LinearLR']
     assert changed.optim_wrapper.paramwise_cfg == dict(bias_lr_mult=2.0, norm_decay_mult=0.0)
     assert len(config.param_scheduler) == 2
-    assert _structure_learning(config, None).optim_wrapper.optimizer == config.optim_wrapper.optimizer
+    assert structure_learning(config, None)[0].optim_wrapper.optimizer == config.optim_wrapper.optimizer
+
+
+def test_a_rate_that_falls_and_averaged_weights_are_left_out_and_said(config, tmp_path, caplog):
+    """The weights that are trained and those that are averaged would have other dead channels."""
+    caplog.set_level(logging.INFO, logger='nasdet.trainers.morphnet')
+    config.param_scheduler = [dict(type='LinearLR', start_factor=1.0, end_factor=0.01, begin=0, end=2)]
+    config.custom_hooks = [dict(type='EMAHook'), dict(type='ReseedHook')]
+    changed, left_out = structure_learning(config, None)
+    assert left_out == ['LinearLR', 'EMAHook']
+    assert (changed.param_scheduler, [hook.type for hook in changed.custom_hooks]) == ([], ['ReseedHook'])
+    trainer_of(config, tmp_path, rounds=1).run(Steps())
+    said = [entry.getMessage() for entry in caplog.records if entry.name == 'nasdet.trainers.morphnet']
+    assert said[0].endswith('this training goes without LinearLR, EMAHook')
+
+
+def test_the_default_is_to_wait_until_the_widths_rest(config, tmp_path):
+    assert MorphNetTrainer(WidthSpace(config.model, (3, 8, 8)), config, tmp_path).shrinking['patience'] == 3
+
+
+def test_what_is_handed_on_computes_what_the_network_without_its_dead_channels_did(config, undisturbed):
+    """The dead channels' constants are folded: without that, the slice is further away."""
+    folder, _ = undisturbed
+    trainer = trainer_of(config, folder)
+    source = trainer._build(trainer._seeds()[-2])
+    source.load_state_dict(torch.load(folder / 'training' / 'round-2' / 'weights.pth', weights_only=True)['state_dict'])
+    source.eval()
+    for module in source.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.bias, 0.0, 0.5, generator=torch.Generator().manual_seed(0))
+    narrow = {name: max(1, width * 3 // 4) for name, width in trainer._seeds()[-2].value['widths'].items()}
+    target = trainer._build(Genotype('WidthSpace', dict(widths=narrow))).eval()
+    graphs = [trace_channels(network, (3, 8, 8)) for network in (target, source)]
+    origin = choose_origin(*graphs, Importance(source, graphs[1])().detach())
+    image, silent = torch.randn(2, 3, 256, 256), copy.deepcopy(source)
+    with torch.no_grad():
+        for name, layer in graphs[1].layers.items():
+            if layer.follows:
+                silent.get_submodule(name).weight[~torch.isin(layer.outputs, origin)] = 0
+        expected = silent(image)
+        inherit_weights(target, graphs[0], source, graphs[1], origin)
+        plain = (target(image) - expected).abs().mean()
+        hand_on(source, target, (3, 64, 64))
+        assert (target(image) - expected).abs().mean() < 0.8 * plain
 
 
 def test_it_is_built_from_a_config_with_the_searchs_seed(config, tmp_path):
@@ -205,7 +264,8 @@ def test_it_is_built_from_a_config_with_the_searchs_seed(config, tmp_path):
 
 @pytest.mark.parametrize('changes, words', [
     (dict(rounds=0), 'rounds is at least 1, not 0'), (dict(goal=1.0), 'goal is the share of its cost'),
-    (dict(target='watts'), 'MorphNet knows the targets'), (dict(budget=1e-9), 'more than the budget')])
+    (dict(target='watts'), 'MorphNet knows the targets'), (dict(target='latency'), "give it a device's figures"),
+    (dict(budget=1e-9), 'more than the budget')])
 def test_refuses_what_makes_no_search(config, tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
         trainer_of(config, tmp_path, **changes).check()

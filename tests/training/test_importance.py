@@ -6,28 +6,7 @@ from torch import nn
 
 from nasdet.models.channels import Resource, trace_channels
 from nasdet.training.importance import Importance
-
-
-class SpecifiedNetwork(nn.Module):
-    """The network by which the authors' library tests its own regulariser: two layers, a concatenation, two layers."""
-
-    gammas = dict(bn1=((0.8, 7), (0.2, 6)), bn2=((-0.7, 11), (0.1, 12)), bn3=((0.6, 10), (-0.3, 19)),
-                  bn4=((-0.5, 17), (-0.4, 14)))
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 13, (7, 5), padding=(3, 2))
-        self.conv2 = nn.Conv2d(3, 23, 1)
-        self.conv3 = nn.Conv2d(36, 29, 3, stride=2, padding=1)
-        self.conv4 = nn.Conv2d(36, 31, 1)
-        for name, parts in self.gammas.items():
-            gamma = torch.tensor([value for value, times in parts for _ in range(times)])
-            setattr(self, name, nn.BatchNorm2d(len(gamma)))
-            getattr(self, name).weight.data.copy_(gamma)
-
-    def forward(self, image):
-        joined = torch.cat([self.bn1(self.conv1(image)), self.bn2(self.conv2(image))], 1)
-        return self.bn3(self.conv3(joined)), self.bn4(self.conv4(joined))
+from tests.models.channels.networks import SpecifiedNetwork, inner, toy
 
 
 class Residual(nn.Module):
@@ -42,17 +21,6 @@ class Residual(nn.Module):
     def forward(self, image):
         x = self.bn_a(self.a(image))
         return self.out(x + self.bn_b(self.b(x)))
-
-
-def inner(model, image):
-    """Run a network whose outputs are not fixed."""
-    model(image)
-
-
-def toy(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6),
-                         nn.BatchNorm2d(6), nn.Conv2d(6, 5, 1), nn.ReLU(), nn.Conv2d(5, 2, 1))
 
 
 def test_cost_and_penalty_of_the_specified_network():
@@ -130,6 +98,31 @@ def test_a_producer_without_batch_norm_is_measured_by_its_weights():
     assert gradient.isfinite().all()
 
 
+def test_small_weights_are_no_sign_of_a_dead_channel_where_all_start_small():
+    """As in MMDetection's RPN, whose weights are drawn with a standard deviation of 0.01."""
+    network = toy()
+    nn.init.normal_(network[5].weight, std=0.01)
+    graph = trace_channels(network, (3, 12, 12))
+    measure = Importance(network, graph)
+    start = measure()[graph.groups['5'].channels].mean().item()
+    assert start < 0.015 and measure.starts == {'5': pytest.approx(start)}
+    assert measure.alive(measure()).all()
+    with torch.no_grad():
+        network[5].weight[:2] *= torch.tensor([0.2, 0.02])[:, None, None, None]
+    assert measure.alive(measure())[graph.layers['5'].outputs].tolist() == [True, False, True, True, True]
+    resumed = Importance(network, graph, starts=measure.starts)
+    assert torch.equal(resumed.thresholds, measure.thresholds)
+    assert not torch.equal(Importance(network, graph).thresholds, measure.thresholds)
+
+
+def test_of_equal_channels_that_are_all_dead_one_stays():
+    network = toy()
+    nn.init.zeros_(network[1].weight)
+    graph = trace_channels(network, (3, 12, 12))
+    measure = Importance(network, graph)
+    assert measure.alive(measure())[graph.layers['0'].outputs].tolist() == [True, *[False] * 5]
+
+
 def test_the_largest_of_tied_channels_counts():
     network = Residual()
     network.bn_a.weight.data = torch.tensor([0.5, 0.001, -0.2, 0.3])
@@ -156,5 +149,5 @@ def test_a_frozen_layer_is_alive_whatever_its_gamma():
 
 
 def test_an_unknown_target_is_refused():
-    with pytest.raises(ValueError, match='MorphNet knows the targets macs, params, not'):
+    with pytest.raises(ValueError, match='MorphNet knows the targets macs, params, activations, latency, not'):
         Resource(trace_channels(toy(), (3, 12, 12)), 'watts')

@@ -114,6 +114,7 @@ def test_a_resumed_training_goes_on_exactly(tmp_path):
     resumed = train(tmp_path / 'parts', again, epochs=4, checkpoints=True)
     assert same(weights_of(expected), weights_of(resumed))
     assert (again.strength, again.widths, again.reached) == (once.strength, once.widths, once.reached)
+    assert again.starts == once.starts
     assert again.strength > options['strength']
 
 
@@ -147,6 +148,30 @@ def test_what_hinders_the_penalty_is_said_after_the_first_epoch(tmp_path, caplog
     caplog.clear()
     train(tmp_path / 'well', hook(strength=1.0, gamma_threshold=0.9), epochs=6)
     assert not caplog.records
+
+
+def test_norm_layers_whose_gamma_is_not_read_are_said(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, logger='nasdet.training.morphnet')
+    cfg = config()
+    runner = build_runner(cfg, cfg.model, tmp_path, 2, hooks=[shrink := hook(strength=1.0, lasso_threshold=0.9)])
+    runner.model.bn1, runner.model.bn2 = nn.GroupNorm(4, 8), nn.BatchNorm2d(6, affine=False)
+    runner.train()
+    runner.close()
+    assert shrink.importance.kinds == dict(conv1='lasso', conv2='lasso')
+    assert [record.message for record in caplog.records if 'pass norm layers' in record.message] == [
+        'MorphNet: 2 of 2 groups of channels pass norm layers, but are measured by the weights of their layers (conv1, '
+        'conv2, ...): a gamma is read only of a batch norm right behind each of these layers, not of a GroupNorm']
+
+
+def test_an_optimiser_that_evens_out_the_steps_is_said_once(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, logger='nasdet.training.morphnet')
+    cfg = config()
+    cfg.optim_wrapper.optimizer = dict(type='AdamW', lr=0.01, weight_decay=0.0)
+    runner = build_runner(cfg, cfg.model, tmp_path, 3, hooks=[hook(strength=1.0, gamma_threshold=0.9)])
+    runner.train()
+    runner.close()
+    assert ['the rule is made for SGD; AdamW gives a dear channel' in record.message
+            for record in caplog.records].count(True) == 1
 
 
 def test_channels_without_gamma_are_measured_by_their_weights(tmp_path):

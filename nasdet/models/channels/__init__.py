@@ -20,6 +20,7 @@ So :mod:`nasdet.models.channels.tracing` follows the channels through one forwar
 their number, as does what any operation without a rule reads; the graph's ``stops`` name these operations.
 """
 
+from nasdet.models.channels.folding import fold_channels
 from nasdet.models.channels.graph import ChannelGraph, Group, Layer
 from nasdet.models.channels.inheritance import choose_origin, inherit_weights
 from nasdet.models.channels.resource import Resource
@@ -27,5 +28,5 @@ from nasdet.models.channels.slicing import layer_widths, silence_channels, slice
 from nasdet.models.channels.trace import trace_channels
 from nasdet.models.channels.widths import set_widths
 
-__all__ = ['ChannelGraph', 'Group', 'Layer', 'Resource', 'choose_origin', 'inherit_weights', 'layer_widths',
-           'set_widths', 'silence_channels', 'slice_channels', 'trace_channels']
+__all__ = ['ChannelGraph', 'Group', 'Layer', 'Resource', 'choose_origin', 'fold_channels', 'inherit_weights',
+           'layer_widths', 'set_widths', 'silence_channels', 'slice_channels', 'trace_channels']

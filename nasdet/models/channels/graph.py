@@ -14,6 +14,25 @@ FIXED = 0       # the number of all channels that cannot be removed
 
 
 @dataclass(frozen=True)
+class Call:
+    """One run of a layer, for one image.
+
+    Args:
+        read: Elements of each input channel.
+        written: Elements of each output channel.
+        macs: Multiply-adds for each pair of an input and an output of a dense layer, or each output of another.
+    """
+
+    read: float
+    written: float
+    macs: float = 0.0
+
+    def times(self, number: float) -> 'Call':
+        """Return what so many such runs are, as one."""
+        return Call(self.read * number, self.written * number, self.macs * number)
+
+
+@dataclass(frozen=True)
 class Layer:
     """A layer with weights, and the number of the channel at each of its inputs and outputs.
 
@@ -23,10 +42,8 @@ class Layer:
             input), ``'carrier'`` (no weights, but an attribute ``out_channels``: a RoI extractor).
         inputs: Channel numbers, (in_channels,); 49 inputs of a linear layer behind regions of 7 x 7 have one number.
         outputs: Channel numbers, (out_channels,).
-        macs: Multiply-adds of one image for each pair of an input and an output of a dense layer, or each output of
-            another; added up over all calls of a layer that several maps share.
-        weights: Weights for each such pair or output.
-        calls: How often the layer runs.
+        calls: Its runs: several where maps share it.
+        weights: Weights for each pair of an input and an output of a dense layer, or each output of another.
         follows: Of a batch norm the name of the layer whose output alone it reads; else None.
     """
 
@@ -34,10 +51,14 @@ class Layer:
     kind: str
     inputs: Tensor
     outputs: Tensor
-    macs: float = 0.0
+    calls: tuple[Call, ...] = ()
     weights: float = 0.0
-    calls: int = 1
     follows: Optional[str] = None
+
+    @property
+    def macs(self) -> float:
+        """Multiply-adds of all runs for one image, for each pair or output."""
+        return sum(call.macs for call in self.calls)
 
 
 @dataclass(frozen=True)
@@ -77,12 +98,15 @@ class ChannelGraph:
         layers: In the order of their first run, with channel numbers from 0 to ``num_channels - 1``.
         num_channels: How many numbers there are.
         stops: What fixed the channels that it reads: ``'softmax in bbox_head'``.
+        traffic: Elements of one image that operations without weights read and write, of each channel,
+            (num_channels,).
     """
 
-    def __init__(self, layers: dict[str, Layer], num_channels: int, stops: tuple[str, ...] = ()):
+    def __init__(self, layers: dict[str, Layer], num_channels: int, stops: tuple[str, ...], traffic: Tensor):
         self.layers = layers
         self.num_channels = num_channels
         self.stops = stops
+        self.traffic = traffic
         self.groups = {group.name: group for group in _groups(layers, num_channels)}
 
     def group_of(self, layer: str) -> Group:
@@ -103,7 +127,7 @@ class ChannelGraph:
 
 
 def resolve(layers: dict[str, Layer], atoms: int, ties: list[tuple[Tensor, Tensor]],
-            stops: tuple[str, ...]) -> ChannelGraph:
+            stops: tuple[str, ...], traffic: list[tuple[Tensor, float]]) -> ChannelGraph:
     """Return the graph of layers whose inputs and outputs have provisional numbers, some of them tied.
 
     Args:
@@ -111,6 +135,8 @@ def resolve(layers: dict[str, Layer], atoms: int, ties: list[tuple[Tensor, Tenso
         atoms: How many provisional numbers there are.
         ties: Pairs of tensors of provisional numbers that belong together element by element.
         stops: Passed on.
+        traffic: Provisional numbers, and the elements that each of them stands for, of what is read and written
+            without weights.
     """
     rows, columns = (np.concatenate([np.empty(0, int), *(pair[side].numpy() for pair in ties)]) for side in (0, 1))
     edges = coo_matrix((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(atoms, atoms))
@@ -121,7 +147,10 @@ def resolve(layers: dict[str, Layer], atoms: int, ties: list[tuple[Tensor, Tenso
     number = torch.from_numpy(rank[label])
     resolved = {name: Layer(**{**vars(layer), 'inputs': number[layer.inputs], 'outputs': number[layer.outputs]})
                 for name, layer in layers.items()}
-    return ChannelGraph(resolved, len(first), stops)
+    elements = torch.zeros(len(first), dtype=torch.float64)
+    for provisional, each in traffic:
+        elements.index_add_(0, number[provisional], torch.full((len(provisional),), each, dtype=torch.float64))
+    return ChannelGraph(resolved, len(first), stops, elements)
 
 
 def _groups(layers: dict[str, Layer], num_channels: int) -> list[Group]:

@@ -18,7 +18,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from nasdet.models.channels.graph import FIXED, Layer
+from nasdet.models.channels.graph import FIXED, Call, Layer
 from nasdet.models.channels.numbering import aligned, compressed, tensors, whole
 
 MOVES = {'view', 'reshape', 'flatten', 'unflatten', 'permute', 'transpose', 'squeeze', 'unsqueeze', 'cat', 'concat',
@@ -35,7 +35,11 @@ ELEMENTWISE = {
 POOLS = {'max_pool2d', 'max_pool2d_with_indices', 'avg_pool2d', 'adaptive_avg_pool2d', 'adaptive_max_pool2d',
          'interpolate', 'upsample', 'pad'}
 REDUCTIONS = {'mean', 'sum', 'amax', 'amin'}
+NORMS = {'batch_norm', 'group_norm'}
 CONVOLUTIONS = {'conv1d', 'conv2d', 'conv3d', 'conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', 'linear'}
+# What reads and writes no memory of its own: views, what does nothing in evaluation mode, and layers, which have calls.
+UNCOUNTED = ((MOVES - JOINS) | CUTS | CONVOLUTIONS | NORMS |
+             {'dropout', 'dropout_', 'feature_dropout', 'dropout2d', 'contiguous', 'detach', 'float', 'to', 'type_as'})
 
 
 class ChannelTracer(TorchFunctionMode):
@@ -53,6 +57,8 @@ class ChannelTracer(TorchFunctionMode):
         self.layers: dict[str, Layer] = {}
         self.ties: list[tuple[Tensor, Tensor]] = []
         self.stops: dict[str, None] = {}        # in order, each once
+        self.counting = True        # what operations without weights read and write
+        self.traffic: list[tuple[str, Tensor, float]] = []      # where, numbers, elements of each number
         self.atoms = FIXED + 1
         self._numbers = WeakTensorKeyDictionary()
         self._source = WeakTensorKeyDictionary()    # the layer that a tensor is the output of, untouched since
@@ -77,7 +83,8 @@ class ChannelTracer(TorchFunctionMode):
     def carry(self, name: str, tensor: Tensor) -> None:
         """Note the channels (N, C, ...) that a module without weights writes, whose ``out_channels`` says how many."""
         numbers = self._along(tensor, 1)
-        self.layers[name] = Layer(name, 'carrier', numbers, numbers)
+        elements = tensor.numel() / len(numbers)
+        self.layers[name] = Layer(name, 'carrier', numbers, numbers, (Call(elements, elements),))
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -90,13 +97,22 @@ class ChannelTracer(TorchFunctionMode):
         elif before and outputs:
             if not self._follow(name, func, args, kwargs, result):
                 self._stop(name, before, outputs)
+            elif self.counting and name not in UNCOUNTED:
+                self._count(before + outputs)
         return result
+
+    def _count(self, moved: list[Tensor]) -> None:
+        """Note what an operation without weights reads and writes."""
+        where = self.names.get(self.running[-1], '') if self.running else ''
+        for tensor in moved:
+            numbers = self._numbers[tensor]
+            self.traffic.append((where, numbers.flatten(), tensor.numel() / numbers.numel()))
 
     def _follow(self, name: str, func, args: tuple, kwargs: dict, result: Any) -> bool:
         """Give a result its numbers; False where there is no rule for the function, or it does not apply."""
         if name in CONVOLUTIONS:
             return self._weighted(args[0] if args else kwargs['input'], result)
-        if name in ('batch_norm', 'group_norm'):
+        if name in NORMS:
             return self._normalised(args[0], result)
         if name in ELEMENTWISE or (name in ('max', 'min') and len(list(tensors(args))) == 2):
             return self._combined(list(tensors((args, kwargs))), result)
@@ -129,16 +145,18 @@ class ChannelTracer(TorchFunctionMode):
         counted, width = (read, len(inputs)) if isinstance(module, _ConvTransposeNd) else (result, result.shape[dim])
         kernel = module.weight[0, 0].numel()
         positions = counted.numel() // width
+        moved = read.numel() / len(inputs), result.numel() / result.shape[dim]
+        calls = (Call(*moved, positions * kernel / (groups if groups < len(inputs) else 1)),)
         if groups == 1:
             outputs = self._known_outputs(module, result.shape[dim])
-            layer = Layer(self.names[module], 'dense', inputs, outputs, float(positions * kernel), float(kernel))
+            layer = Layer(self.names[module], 'dense', inputs, outputs, calls, float(kernel))
         elif groups == len(inputs):
             outputs = inputs.repeat_interleave(result.shape[dim] // groups)
-            layer = Layer(self.names[module], 'depthwise', inputs, outputs, float(positions * kernel), float(kernel))
+            layer = Layer(self.names[module], 'depthwise', inputs, outputs, calls, float(kernel))
         else:   # a slice of such a convolution is none: every group would have to lose as many channels
             self._tie(inputs, torch.tensor(FIXED))
             inputs, outputs = torch.full_like(inputs, FIXED), torch.full((result.shape[dim],), FIXED)
-            layer = Layer(self.names[module], 'dense', inputs, outputs, positions * kernel / groups, kernel / groups)
+            layer = Layer(self.names[module], 'dense', inputs, outputs, calls, kernel / groups)
             self.stops[f'convolution in {groups} groups in {layer.name}'] = None
         self._add(layer)
         self._write(result, outputs, dim)
@@ -162,7 +180,9 @@ class ChannelTracer(TorchFunctionMode):
             tied = numbers.view(module.num_groups, -1)
             self._tie(tied, tied[:, :1])
         follows = self._source.get(read) if isinstance(module, _BatchNorm) else None
-        self._add(Layer(self.names[module], 'norm', numbers, numbers, weights=2.0 * module.affine, follows=follows))
+        each = read.numel() / len(numbers)
+        self._add(Layer(self.names[module], 'norm', numbers, numbers, (Call(each, each),), 2.0 * module.affine,
+                        follows))
         self._write(result, numbers, 1)
         return True
 
@@ -173,8 +193,8 @@ class ChannelTracer(TorchFunctionMode):
             self._tie(known.inputs, layer.inputs)
             self._tie(known.outputs, layer.outputs)
             follows = layer.follows if layer.follows == known.follows else None
-            layer = Layer(layer.name, layer.kind, known.inputs, known.outputs, known.macs + layer.macs, layer.weights,
-                          known.calls + 1, follows)
+            layer = Layer(layer.name, layer.kind, known.inputs, known.outputs, known.calls + layer.calls,
+                          layer.weights, follows)
         self.layers[layer.name] = layer
 
     # ---- operations without weights

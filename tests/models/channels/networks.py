@@ -1,4 +1,4 @@
-"""Detectors for tests of the channel graph: MMDetection's own, and small ones that run quickly."""
+"""Networks for tests of the channel graph: MMDetection's detectors, small ones of them that run quickly, and toys."""
 
 import copy
 
@@ -83,3 +83,36 @@ def run(detector: nn.Module, image: Tensor) -> list[Tensor]:
         if detector.roi_head.with_mask:
             outputs.append(detector.roi_head._mask_forward(maps, regions)['mask_preds'])
         return outputs
+
+
+class SpecifiedNetwork(nn.Module):
+    """The network by which the authors' library tests its own regulariser: two layers, a concatenation, two layers."""
+
+    gammas = dict(bn1=((0.8, 7), (0.2, 6)), bn2=((-0.7, 11), (0.1, 12)), bn3=((0.6, 10), (-0.3, 19)),
+                  bn4=((-0.5, 17), (-0.4, 14)))
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 13, (7, 5), padding=(3, 2))
+        self.conv2 = nn.Conv2d(3, 23, 1)
+        self.conv3 = nn.Conv2d(36, 29, 3, stride=2, padding=1)
+        self.conv4 = nn.Conv2d(36, 31, 1)
+        for name, parts in self.gammas.items():
+            gamma = torch.tensor([value for value, times in parts for _ in range(times)])
+            setattr(self, name, nn.BatchNorm2d(len(gamma)))
+            getattr(self, name).weight.data.copy_(gamma)
+
+    def forward(self, image):
+        joined = torch.cat([self.bn1(self.conv1(image)), self.bn2(self.conv2(image))], 1)
+        return self.bn3(self.conv3(joined)), self.bn4(self.conv4(joined))
+
+
+def inner(model, image):
+    """Run a network whose outputs are not fixed."""
+    model(image)
+
+
+def toy(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6),
+                         nn.BatchNorm2d(6), nn.Conv2d(6, 5, 1), nn.ReLU(), nn.Conv2d(5, 2, 1))
