@@ -137,7 +137,7 @@ def _steps(report: Report, pictures: dict) -> str:
     if 'steps' not in pictures:
         return ''
     return (f'<h2>Reward along the training</h2>\n{_image(pictures["steps"], "reward of each step")}'
-            f'<p class="note">Of the shared weights; it says nothing of a network that is trained alone.</p>\n')
+            f'<p class="note">Scored with the weights in training; it says nothing of a network trained alone.</p>\n')
 
 
 def _curve(report: Report, pictures: dict) -> str:

@@ -29,7 +29,7 @@ REQUIRED = ('space', 'searcher', 'estimator', 'budget')
 REQUIRED_OF_A_TRAINER = ('space', 'trainer')
 SAMPLING_ONLY = ('searcher', 'estimator', 'budget', 'window', 'order', 'reuse')     # what a trainer has no use for
 BUDGET = ('trials',)
-CONTROL = ('estimator', 'searcher')
+CONTROL = ('estimator', 'searcher', 'single')
 ORDERS = ('trial', 'arrival')
 
 

@@ -111,18 +111,27 @@ class TrainedSearch:
         """Return the training of the best candidate alone, in ``WORK_DIR/alone/``."""
         found = self.work_dir.path / FOUND
         write_whole(found, f'{self.best.proposal.genotype.to_json()}\n'.encode())
-        return self._trainings(self.work_dir.alone, dict(type='ListSearcher', file=str(found)), trials=1)
+        return self._trainings(self.work_dir.alone, dict(type='ListSearcher', file=str(found)),
+                               self._control().estimator, trials=1)
 
     def control(self) -> Search:
-        """Return the random search at equal cost in training images, in ``WORK_DIR/control/``."""
+        """Return the control, in ``WORK_DIR/control/``: trainings at equal cost in training images.
+
+        These are as many as the search's images are enough for. With ``control.single`` it is one training, which takes
+        the images of the search besides those that what was found takes alone.
+        """
         control = self._control()
         estimator = build(ESTIMATORS, control.estimator, space=self.space, config=self.network,
                           work_dir=self.work_dir.path)
         if estimator.training_images is None:
             raise SearchError(f'search.control.estimator trains nothing alone, being a {control.estimator.type}: take '
                               f"a TrainingEstimator")
-        trials = max(1, self.trainer.images // estimator.training_images)
-        return self._trainings(self.work_dir.control, control.get('searcher', dict(type='RandomSearcher')), trials)
+        trials, how = max(1, self.trainer.images // estimator.training_images), copy.deepcopy(control.estimator)
+        if control.get('single', False):
+            epochs = estimator.budget.epochs
+            trials, how.epochs = 1, epochs + round(epochs * self.trainer.images / estimator.training_images)
+        searcher = control.get('searcher', dict(type='RandomSearcher'))
+        return self._trainings(self.work_dir.control, searcher, how, trials)
 
     def close(self) -> None:
         """Let another process, or another search of this one, have the work dir."""
@@ -135,11 +144,11 @@ class TrainedSearch:
                               "type='TrainingEstimator', epochs=...)")
         return self.config.search.control
 
-    def _trainings(self, folder: Path, searcher: dict, trials: int) -> Search:
+    def _trainings(self, folder: Path, searcher: dict, estimator: ConfigDict, trials: int) -> Search:
         """Return a search whose candidates are trained alone as the control says."""
         config = copy.deepcopy(self.config)
         search = config.search
-        search.update(searcher=searcher, estimator=self._control().estimator, budget=dict(trials=trials),
+        search.update(searcher=searcher, estimator=estimator, budget=dict(trials=trials),
                       seed=control_seed(search.get('seed', 0)), shared_dir=str(self.work_dir.path))
         for name in ('trainer', 'control'):
             search.pop(name)

@@ -21,11 +21,14 @@ search = dict(
         epochs=30,
         goal=0.4,
         budget=0.5,
+        patience=0,     # what would die beyond the goal is bought back by the expansion
         optimizer=dict(type='SGD', lr=0.03, weight_decay=5e-4)),
     objective='accuracy/top1',
     costs=[dict(type='Macs', scope='model', input_shape=(3, 32, 32)), dict(type='Params', scope='model')],
     control=dict(
-        # What is found, and the network with all widths multiplied by one factor, each trained alone.
+        # What is found is trained alone; so is the network with all widths multiplied by one factor, for the epochs of
+        # the search besides.
+        single=True,
         searcher=dict(type='UniformWidthSearcher', budget=0.5),
         estimator=dict(type='TrainingEstimator', epochs=20)),
     seed=0)
