@@ -26,6 +26,7 @@ from benchmarks.common import append_row, groups, open_config, read_rows, recipe
 from nasdet.cli import CfgOptions
 from nasdet.comparison import compare, table
 from nasdet.config import load_config
+from nasdet.estimators.fingerprint import digest
 from nasdet.history import Trial
 from nasdet.record import read_record
 from nasdet.search import Search
@@ -56,20 +57,26 @@ class Seed:
     seed: int
     children: int
 
-    def measure(self) -> None:
-        """Measure what has no row yet."""
+    def measure(self) -> bool:
+        """Measure what has no row yet; return whether the front has enough children, and else say so."""
         self.config.search.update(seed=self.seed)
         self.config.search.estimator.seed = self.seed
         with closing(Search.from_cfg(self.config, str(self.folder))) as search:
             search.run()
             cost = search.costs[0]
-            trials = spread(read_record(search.work_dir.history).front([cost.name]), self.children)
+            front = read_record(search.work_dir.history).front([cost.name])
+            if len(front) < self.children:
+                print(f'seed {self.seed}: the front has {len(front)} children, and {self.children} are to be measured: '
+                      f'raise search.searcher.mutations, or measure fewer', file=sys.stderr)
+                return False
+            trials = spread(front, self.children)
             share = total_cost(search, cost) / len(trials)
             done = {(row['way'], row['trial']) for row in read_rows(self.results) if self._mine(row)}
             for trial in trials:
                 for way, run in (('child', self._child), ('alone', self._alone)):
                     if (way, str(trial.trial)) not in done:
                         run(search, trial, share)
+        return True
 
     def _mine(self, row: dict) -> bool:
         return {**self.start, 'seed': str(self.seed)}.items() <= row.items()
@@ -108,14 +115,15 @@ class Seed:
 
 
 def spread(front: list[Trial], number: int) -> list[Trial]:
-    """Return trials spread evenly over a front, its two ends among them.
-
-    Raises:
-        SystemExit: The front has fewer.
-    """
-    if len(front) < number:
-        raise SystemExit(f'the front has {len(front)} children, and {number} are to be measured: raise mutations')
+    """Return trials spread evenly over a front that has at least as many, its two ends among them."""
     return [front[index] for index in np.linspace(0, len(front) - 1, number).round().astype(int)]
+
+
+def front_recipe(config: Config) -> str:
+    """Return a short hash of what a front depends on in a prepared config, the seed apart."""
+    search = config.search.to_dict()
+    selection = [search[name] for name in ('searcher', 'objective', 'costs', 'budget')]
+    return digest(recipe_of(config), selection)
 
 
 def total_cost(search: Search, cost) -> float:
@@ -157,13 +165,15 @@ def main() -> int:
     if args.show:
         show(args.results)
         return 0
-    recipe = recipe_of(open_config(SEARCH, args.work_dir / 'prepared', args.cfg_options))
+    recipe = front_recipe(open_config(SEARCH, args.work_dir / 'prepared', args.cfg_options))
+    complete = []
     for seed in args.seeds:
         folder = args.work_dir / recipe / f'seed-{seed}'
         config = load_config(str(SEARCH), args.cfg_options)
         config.search.engine = dict(type='LocalEngine', slots=args.slots)
-        Seed(config, folder, args.results, dict(data='digits', recipe=recipe), seed, args.children).measure()
-    return 0
+        start = dict(data='digits', recipe=recipe)
+        complete.append(Seed(config, folder, args.results, start, seed, args.children).measure())
+    return 0 if all(complete) else 1
 
 
 if __name__ == '__main__':

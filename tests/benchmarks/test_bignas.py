@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.bignas.front import spread
-from benchmarks.common import read_rows
+from benchmarks.bignas.common import SEARCH
+from benchmarks.bignas.front import front_recipe, spread
+from benchmarks.common import open_config, read_rows
 from tests.benchmarks.helpers import run
 
 TINY = ('search.data.train_size=128', 'search.data.val_size=40', 'search.data.test_size=40',
@@ -15,8 +16,13 @@ def test_children_are_spread_over_a_front_with_both_ends():
     assert spread(list(range(8)), 8) == list(range(8))
     assert spread(list(range(15)), 8) == [0, 2, 4, 6, 8, 10, 12, 14]
     assert spread(list('abc'), 2) == ['a', 'c']
-    with pytest.raises(SystemExit, match='has 3 children, and 4 are to be measured'):
-        spread(list('abc'), 4)
+
+
+def test_another_selection_is_another_recipe(tmp_path):
+    recipes = [front_recipe(open_config(SEARCH, tmp_path / str(index), options)) for index, options in enumerate([
+        {}, {'search.seed': 3, 'search.engine.slots': 1}, {'search.searcher.mutations': 5}, {'search.budget.trials': 9},
+        {'search.estimator.epochs': 2}])]
+    assert recipes[0] == recipes[1] and len(set(recipes)) == 4
 
 
 @pytest.mark.slow
@@ -26,6 +32,8 @@ def test_front_for_real(repo_root, tmp_path):
     for _ in range(2):      # what is there is not measured again
         done = run(repo_root, *command)
         assert done.returncode == 0, done.stdout
+    too_many = run(repo_root, *(999 if part == 2 else part for part in command))
+    assert too_many.returncode == 1 and 'children, and 999 are to be measured' in too_many.stdout
     rows = read_rows(tmp_path / 'front.csv')
     assert [row['way'] for row in rows] == ['child', 'alone'] * 2 and rows[0]['key'] == rows[1]['key']
     assert all(0 <= float(row['accuracy']) <= 1 for row in rows)
