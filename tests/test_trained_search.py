@@ -7,6 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from nasdet.cli import main
+from nasdet.confirm import read_rows
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 from nasdet.history import EVALUATED, STEP, History
@@ -144,6 +145,22 @@ def test_only_its_candidates_are_listed_for_a_second_look(tmp_path):
     assert main(['export', str(tmp_path / 'search'), '--top-k', '9', '--out', str(listed)]) == 0
     candidates = [Genotype('TinySpace', dict(kernels=[KERNELS[number % 3], KERNELS[0]])) for number in (4, 3)]
     assert [Genotype.from_json(line) for line in listed.read_text().splitlines()] == candidates
+
+
+@pytest.mark.slow
+def test_its_candidates_are_trained_again_and_confirmed(tmp_path):
+    work_dir, again, listed = tmp_path / 'search', tmp_path / 'again', tmp_path / 'search' / 'export' / 'best-2.jsonl'
+    cfg = config(tmp_path)
+    found = run(cfg, work_dir)
+    assert main(['confirm', str(work_dir), '--top-k', '1', '--seeds', '1', '--epochs', '1']) == 0
+    names = [row['architecture'] for row in read_rows(work_dir / 'confirm' / 'results.csv')]
+    assert names == ['classifier', f'trial-{STEPS:06d}']
+    assert main(['export', str(work_dir), '--top-k', '2']) == 0
+    path = write_config(tmp_path / 'again.py', data=cfg.search.data.to_dict(), budget=dict(trials=2),
+                        searcher=dict(type='ListSearcher', file=str(listed)))
+    assert main(['search', str(path), '--work-dir', str(again)]) == 0
+    trained = [trial.proposal.genotype for trial in read_record(again / 'history.sqlite').evaluated]
+    assert len(trained) == 2 and trained[0] == found
 
 
 @pytest.mark.parametrize('changes, message', [

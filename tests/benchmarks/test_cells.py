@@ -1,6 +1,7 @@
 """The benchmarks of the cells: their recipes, equal cost, that nothing is measured twice, and what the tables say."""
 
 import argparse
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmarks.common import append_row, read_rows
 from nasdet.confirm import Confirmation
 from nasdet.confirm_run import train_and_test
 from nasdet.genotype import Genotype
+from tests.benchmarks.helpers import run
 
 SMALL = {'search.data.train_size': 64, 'train_dataloader.batch_size': 16, 'model.backbone.width': 4,
          'search.space.num_blocks': 2}
@@ -128,3 +130,12 @@ def test_the_sentence_claims_no_more_than_the_test(found, words, tmp_path, capsy
     search_quality.show(tmp_path)
     shown = capsys.readouterr().out
     assert words in shown and 'control: 1 evaluations, 15 steps, 36,000 images, 60 seconds' in shown
+
+
+@pytest.mark.slow
+def test_speed_for_real(repo_root):
+    said = run(repo_root, 'cells.speed', '--networks', 'pnasnet5large', '--size', 64, '--batch', 2, '--repeats', 1)
+    difference = re.search(r'logits, up to (\S+), differ by (\S+)', said.stdout)
+    assert float(difference[1]) > 0.1 and float(difference[2]) < 1e-4, said.stdout
+    assert len(re.findall(r'ours / timm \d\.\d+ \(median of 1; ', said.stdout)) == 2
+    assert said.returncode in (0, 1)        # at least as fast, or not
