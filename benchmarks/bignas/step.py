@@ -10,38 +10,21 @@ step of its own optimiser, the supernet one for all. Wanted: a ratio of at most 
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import Iterator
 
 import numpy as np
 import torch
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from benchmarks.bignas.common import SEARCH
 from benchmarks.common import build_estimator, draw, open_config
+from benchmarks.steps import Trained, in_turns, report
 from nasdet.cli import CfgOptions
-from nasdet.genotype import Genotype
 from nasdet.training import sandwich_step
 
 LARGEST_RATIO = 1.10
-UNCOUNTED = 2           # first steps, which make buffers and the optimisers' states
-
-
-class Trained:
-    """A network and its optimiser.
-
-    Args:
-        cfg: Of the network.
-        optimiser: Config of the optimiser's wrapper.
-    """
-
-    def __init__(self, cfg, optimiser):
-        self.model = MODELS.build(cfg).train()
-        self.model.init_weights()
-        self.optimiser = build_optim_wrapper(self.model, optimiser)
 
 
 def steps(config, space, number: int, rounds: int) -> Iterator[tuple[float, float]]:
@@ -54,23 +37,15 @@ def steps(config, space, number: int, rounds: int) -> Iterator[tuple[float, floa
         children = dict(largest=space.largest(), smallest=space.smallest(), random1=draw(space, 2 * index),
                         random2=draw(space, 2 * index + 1))
         alone = [Trained(space.apply(child, config.model), config.optim_wrapper) for child in children.values()]
-        for step in range(UNCOUNTED + number):
-            first = step % 2
-            seconds = {side: _seconds(side, supernet, alone, space, children, batch) for side in (first, 1 - first)}
-            if step >= UNCOUNTED:
-                yield seconds[0], seconds[1]
 
+        def shared(children=children):
+            sandwich_step(supernet.model, space, children, batch, supernet.optimiser)
 
-def _seconds(side: int, supernet: Trained, alone: list[Trained], space, children: Mapping[str, Genotype],
-             batch: Mapping) -> float:
-    """Return what a sandwich step (side 0), or the four steps (side 1), took."""
-    begun = time.perf_counter()
-    if side == 0:
-        sandwich_step(supernet.model, space, children, batch, supernet.optimiser)
-    else:
-        for network in alone:
-            network.model.train_step(batch, network.optimiser)
-    return time.perf_counter() - begun
+        def separate(alone=alone):
+            for network in alone:
+                network.step(batch)
+
+        yield from in_turns(shared, separate, number)
 
 
 def main() -> int:
@@ -85,12 +60,8 @@ def main() -> int:
         config = open_config(SEARCH, Path(folder), args.cfg_options)
         space, _ = build_estimator(config, Path(folder))
         times = np.array(list(steps(config, space, args.steps, args.rounds)))
-    ratios = times[:, 0] / times[:, 1]
-    low, high = np.percentile(ratios, (25, 75))
-    print(f'sandwich step {np.median(times[:, 0]):.4f} s, the four steps {np.median(times[:, 1]):.4f} s (medians of '
-          f'{len(times)}); ratio {np.median(ratios):.3f}, quartiles {low:.3f} to {high:.3f} (wanted: at most '
-          f'{LARGEST_RATIO})')
-    return 0 if np.median(ratios) <= LARGEST_RATIO else 1
+    ratio = report(times, ('sandwich step', 'the four steps'), LARGEST_RATIO)
+    return 0 if ratio <= LARGEST_RATIO else 1
 
 
 if __name__ == '__main__':

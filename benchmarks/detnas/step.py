@@ -12,17 +12,18 @@ import argparse
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator
 
 import numpy as np
 import torch
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from benchmarks.common import build_estimator, draw, open_config
 from benchmarks.detnas.common import SUPERNET
+from benchmarks.steps import Trained, in_turns, report
 from nasdet.cli import CfgOptions
 from nasdet.genotype import Genotype
 from nasdet.registry import COSTS, build
@@ -31,32 +32,6 @@ from nasdet.training import PathSamplingHook, set_path
 FROM_SCRATCH = {'search.space.backbone.init_cfg': None}
 LARGEST_RATIO = 1.05
 CHECKS, LONGEST = 1000, 0.010       # how many, and what they may take in seconds
-
-
-class Trained:
-    """A network and its optimiser.
-
-    Args:
-        cfg: Of the network.
-        optimiser: Config of the optimiser's wrapper.
-    """
-
-    def __init__(self, cfg, optimiser):
-        self.model = MODELS.build(cfg).train()
-        self.model.init_weights()
-        self.optimiser = build_optim_wrapper(self.model, optimiser)
-
-    def seconds(self, batch: dict, before: Callable = lambda: None) -> float:
-        """Train one step and return what it took.
-
-        Args:
-            batch: Of a loader.
-            before: Called first, as a part of the step.
-        """
-        begun = time.perf_counter()
-        before()
-        self.model.train_step(batch, self.optimiser)
-        return time.perf_counter() - begun
 
 
 def steps(config, space, number: int, rounds: int) -> Iterator[tuple[float, float]]:
@@ -70,16 +45,11 @@ def steps(config, space, number: int, rounds: int) -> Iterator[tuple[float, floa
         genotype = hook.path(0, index)
         alone = Trained(space.apply(genotype, config.model), config.optim_wrapper)
 
-        def sample(index=index):
+        def searched(index=index):
             set_path(supernet.model, space, hook.path(0, index))
+            supernet.step(batch)
 
-        for turn in range(-2, number):      # first buffers and the optimisers' states are made
-            if turn % 2:
-                fixed, path = alone.seconds(batch), supernet.seconds(batch, sample)
-            else:
-                path, fixed = supernet.seconds(batch, sample), alone.seconds(batch)
-            if turn >= 0:
-                yield path, fixed
+        yield from in_turns(searched, partial(alone.step, batch), number)
 
 
 def seconds_of_checks(cost, genotypes: list[Genotype]) -> float:
@@ -104,15 +74,11 @@ def main() -> int:
         config = open_config(SUPERNET, Path(folder), {**FROM_SCRATCH, **args.cfg_options})
         space, _ = build_estimator(config, Path(folder))
         times = np.array(list(steps(config, space, args.steps, args.rounds)))
-    ratios = times[:, 0] / times[:, 1]
-    low, high = np.percentile(ratios, (25, 75))
-    print(f'step of the supernet {np.median(times[:, 0]):.4f} s, of a fixed path {np.median(times[:, 1]):.4f} s '
-          f'(medians of {len(times)}); ratio {np.median(ratios):.3f}, quartiles {low:.3f} to {high:.3f} '
-          f'(wanted: at most {LARGEST_RATIO})')
+    ratio = report(times, ('step of the supernet', 'of a fixed path'), LARGEST_RATIO)
     cost = build(COSTS, config.search.costs[0], space=space, model=config.model)
     checks = seconds_of_checks(cost, [draw(space, index) for index in range(CHECKS)])
     print(f'{CHECKS} checks: {1000 * checks:.2f} ms (wanted: under {1000 * LONGEST:.0f})')
-    return 0 if np.median(ratios) <= LARGEST_RATIO and checks < LONGEST else 1
+    return 0 if ratio <= LARGEST_RATIO and checks < LONGEST else 1
 
 
 if __name__ == '__main__':

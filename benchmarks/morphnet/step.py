@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,12 @@ from mmengine.runner import Runner
 
 from benchmarks.common import open_config
 from benchmarks.morphnet.common import SEARCH
+from benchmarks.steps import in_turns, report
 from nasdet.cli import CfgOptions
 from nasdet.trainers.morphnet_config import structure_learning
 from nasdet.training import MorphNetHook, TrainingRunner, build_runner
 
 LARGEST_RATIO = 1.05
-UNCOUNTED = 3           # first steps, which make buffers and the optimisers' states
 
 
 class Side:
@@ -47,13 +48,11 @@ class Side:
         if self.hook is not None:
             self.hook.before_train(self.runner)
 
-    def step(self, batch: dict) -> float:
-        """Make a step; return the processor time that it took, in seconds."""
-        begun = time.process_time()
+    def step(self, batch: dict) -> None:
+        """Make a step."""
         if self.hook is not None:
             self.hook.before_train_iter(self.runner, 0)
         self.runner.model.train_step(batch, self.runner.optim_wrapper)
-        return time.process_time() - begun
 
 
 def measure(config: Config, folder: Path, steps: int) -> np.ndarray:
@@ -61,12 +60,7 @@ def measure(config: Config, folder: Path, steps: int) -> np.ndarray:
     sides = [Side(config, folder / name, penalised) for name, penalised in (('with', True), ('without', False))]
     sides[1].runner.model.load_state_dict(sides[0].runner.model.state_dict())
     batch = next(iter(Runner.build_dataloader({**config.train_dataloader, 'num_workers': 0}, seed=0)))
-    times = []
-    for number in range(UNCOUNTED + steps):
-        first = number % 2
-        taken = {side: sides[side].step(batch) for side in (first, 1 - first)}
-        times.append([taken[0], taken[1]])
-    return np.array(times[UNCOUNTED:])
+    return np.array(list(in_turns(*(partial(side.step, batch) for side in sides), steps, time.process_time)))
 
 
 def main() -> int:
@@ -78,12 +72,8 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         times = measure(open_config(SEARCH, Path(folder), args.cfg_options), Path(folder), args.steps)
-    ratios = times[:, 0] / times[:, 1]
-    low, high = np.percentile(ratios, (25, 75))
-    print(f'step with the penalty {np.median(times[:, 0]):.4f} s, without {np.median(times[:, 1]):.4f} s (medians of '
-          f'{len(times)}, processor time); ratio {np.median(ratios):.3f}, quartiles {low:.3f} to {high:.3f} (wanted: '
-          f'at most {LARGEST_RATIO})')
-    return 0 if np.median(ratios) <= LARGEST_RATIO else 1
+    ratio = report(times, ('step with the penalty', 'without'), LARGEST_RATIO, 'processor time')
+    return 0 if ratio <= LARGEST_RATIO else 1
 
 
 if __name__ == '__main__':
