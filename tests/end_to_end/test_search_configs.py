@@ -39,13 +39,14 @@ FAST = ('nas_fpn', 'detnas', 'pnas', 'darts', 'enas')
 
 
 def search_configs() -> list:
-    """Return the runnable search configs; of some folders one is not slow, on the built-in data where there is one."""
+    """Return the runnable search configs; of some folders one, on the built-in data if possible, is not slow."""
     configs = {path: load_config(str(path)) for path in (ROOT / 'configs').rglob('*.py')
                if not {'small', '_base_'} & set(path.parts)}
     searches = {path: config.search for path, config in configs.items() if 'search' in config}
     elsewhere = {path: search.get('data', {}).get('type') not in BUILT_IN for path, search in searches.items()}
+    again = {path: search.get('searcher', {}).get('type') == 'ListSearcher' for path, search in searches.items()}
     found, folders = [], {path.parent for path in searches if path.parent.name not in FAST}
-    for path in sorted(searches, key=lambda path: (path.parent, elsewhere[path], path)):
+    for path in sorted(searches, key=lambda path: (path.parent, elsewhere[path], again[path], path)):
         small = path.parent / 'small' / path.name
         runnable = small if elsewhere[path] or small.exists() else path
         marks = [pytest.mark.slow] if path.parent in folders else []
