@@ -211,22 +211,39 @@ def verdict(figures: Mapping[str, Mapping[int, float]], baseline: str, searchers
 
 
 def parse(study: Study) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=study.description,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(study.description, study.results, study.work_dir, seeds=5)
+    add_detection_data(parser)
+    parser.add_argument('--trials', type=int, help=f'of each search; default: {study.trials or "as the config says"}')
+    parser.add_argument('--slots', type=int, default=1, help='candidates scored at once, one thread each')
+    study.add_arguments(parser)
+    return parser.parse_args()
+
+
+def parser_of(description: str, results: Path, work_dir: Path, seeds: int) -> argparse.ArgumentParser:
+    """Return a parser of what all such benchmarks take.
+
+    Args:
+        description: Of the command.
+        results: Folder of the tables, where the command does not say.
+        work_dir: Likewise where it works.
+        seeds: How many seeds it measures, likewise.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--seeds', nargs='+', type=int, default=list(range(seeds)))
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
+    parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
+    parser.add_argument('--results', type=Path, default=results, help='folder of the tables')
+    parser.add_argument('--work-dir', type=Path, default=work_dir)
+    return parser
+
+
+def add_detection_data(parser: argparse.ArgumentParser) -> None:
+    """Add the built-in detection data, or COCO files of one's own, to what a benchmark takes."""
     parser.add_argument('--data', default='digits', help='digits, or a name for the COCO files that the others give')
     parser.add_argument('--ann', help='annotations to search and train with')
     parser.add_argument('--images', help='folder of their pictures')
     parser.add_argument('--test-ann', help='annotations of the test split')
     parser.add_argument('--test-images', help='folder of its pictures; default: that of --images')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument('--trials', type=int, help=f'of each search; default: {study.trials or "as the config says"}')
-    parser.add_argument('--slots', type=int, default=1, help='candidates scored at once, one thread each')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
-    parser.add_argument('--results', type=Path, default=study.results, help='folder of the tables')
-    parser.add_argument('--work-dir', type=Path, default=study.work_dir)
-    study.add_arguments(parser)
-    return parser.parse_args()
 
 
 def main(study: Study) -> int:

@@ -24,9 +24,8 @@ from mmengine.config import Config
 
 from benchmarks.cells.common import METHODS, TABLES, WORK_DIR, subset_options
 from benchmarks.common import append_row, build_estimator, groups, read_rows
-from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, train_and_test
+from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, parser_of, train_and_test
 from nasdet import search_command, zoo
-from nasdet.cli import CfgOptions
 from nasdet.comparison import Comparison, compare, sentence, table
 from nasdet.config import load_config
 from nasdet.confirm import Confirmation
@@ -197,18 +196,13 @@ def means(rows: list[dict[str, str]], method: str, columns: Sequence[str]) -> st
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, TABLES, WORK_DIR / 'search_quality', seeds=3)
     parser.add_argument('--method', nargs='+', choices=METHODS, default=list(METHODS), help='default: all')
     parser.add_argument('--data', choices=DATA, default=DATA[0])
     parser.add_argument('--root', type=Path, help='folder of train.npz and test.npz, for cifar10_subset')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--slots', type=int, default=1, help='networks trained at once, one thread each, where the '
                                                              'search evaluates one by one')
     parser.add_argument('--epochs', type=int, default=20, help='of the trainings that are measured on test')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
-    parser.add_argument('--results', type=Path, default=TABLES, help='folder of the tables')
-    parser.add_argument('--work-dir', type=Path, default=WORK_DIR / 'search_quality')
     return parser.parse_args()
 
 

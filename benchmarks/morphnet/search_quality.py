@@ -23,8 +23,7 @@ from mmengine.config import Config
 
 from benchmarks.common import append_row, groups, read_rows
 from benchmarks.morphnet.common import SEARCH, TABLES, WORK_DIR
-from benchmarks.search_quality import TEST, figures_of, train_and_test
-from nasdet.cli import CfgOptions
+from benchmarks.search_quality import TEST, add_detection_data, figures_of, parser_of, train_and_test
 from nasdet.comparison import compare, sentence, table
 from nasdet.config import load_config
 from nasdet.confirm import Confirmation
@@ -155,17 +154,8 @@ def show(folder: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data', default='digits', help='digits, or a name for the COCO files that the others give')
-    parser.add_argument('--ann', help='annotations to search and train with')
-    parser.add_argument('--images', help='folder of their pictures')
-    parser.add_argument('--test-ann', help='annotations of the test split')
-    parser.add_argument('--test-images', help='folder of its pictures; default: that of --images')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
-    parser.add_argument('--results', type=Path, default=TABLES, help='folder of the tables')
-    parser.add_argument('--work-dir', type=Path, default=WORK_DIR / 'search_quality')
+    parser = parser_of(__doc__, TABLES, WORK_DIR / 'search_quality', seeds=3)
+    add_detection_data(parser)
     return parser.parse_args()
 
 
