@@ -75,18 +75,18 @@ ALL_OPS = dict(
 def test_darts_checkpoints(genotype, imagenet, prefix, side):
     torch.manual_seed(0)
     value = zoo.load(genotype).plain() if isinstance(genotype, str) else genotype
-    theirs = ReferenceNetwork(value, width=4, layers=6, classes=3, imagenet=imagenet)
+    theirs = ReferenceNetwork(value, width=4, layers=6, classes=3, imagenet=imagenet).double()
     row = 'darts_v2_imagenet' if imagenet else 'darts_v2_cifar'
     head = {**zoo.entry(row)['network']['auxiliary_head'], 'cell': 4}
-    ours = zoo.build(row, 3, genotype=value, width=4, num_cells=(2, 1, 1), auxiliary=True, auxiliary_head=head)
-    images = torch.randn(2, 3, side, side)
+    ours = zoo.build(row, 3, genotype=value, width=4, num_cells=(2, 1, 1), auxiliary=True, auxiliary_head=head).double()
+    images = torch.randn(2, 3, side, side, dtype=torch.float64)
     bring_to_life(theirs, images)
     state = {prefix + name: tensor for name, tensor in theirs.state_dict().items()
              if not name.endswith('num_batches_tracked')}      # the released files are older than it
     ours.load_state_dict(darts(state), strict=True)
     with torch.no_grad():
         logits, auxiliary = theirs(images)
-        torch.testing.assert_close(ours.eval()(images), logits, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.eval()(images), logits, rtol=0, atol=1e-9)
         ours.norm_eval, ours.drop_path = True, 0.0
         ours.set_drop_path_progress(0.0)
-        torch.testing.assert_close(ours.train()(images)[1], auxiliary, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.train()(images)[1], auxiliary, rtol=0, atol=1e-9)

@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from nasdet.models.layers.cells import Dialect, Slot, build_stem, check_skeleton, stack_of_cells
+from nasdet.models.layers.layout import training_layout
 
 BuildCell = Callable[[Slot, tuple[Optional[int], int], bool], nn.Module]
 
@@ -84,7 +85,7 @@ class CellStack(BaseModule):
     def _run(self, images: Tensor, keep: Optional[int] = None) -> tuple[dict[int, Tensor], Optional[Tensor]]:
         """Return the last map of each stage, and the output of the cell ``keep``."""
         kept = None
-        first, last = self.stem(images)
+        first, last = self.stem(training_layout(images, self.training))
         maps = {0: last if first is None else first}
         for index, (slot, cell) in enumerate(zip(self.stack, self.cells, strict=True)):
             output = self._run_cell(slot, cell, first, last)

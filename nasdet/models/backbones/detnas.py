@@ -17,6 +17,7 @@ from nasdet.models.genotypes import genotype_value
 from nasdet.models.layers.choice_blocks import ChoiceBlock, block_shapes
 from nasdet.models.layers.choice_genotype import check_choice_genotype
 from nasdet.models.layers.freezing import freeze, keep_statistics
+from nasdet.models.layers.layout import training_layout
 
 
 @MODELS.register_module()
@@ -81,7 +82,7 @@ class DetNASNet(BaseModule):
             One map (N, channels, H / stride, W / stride), rounded up, for each of ``out_indices``, finest first; with
             the head the logits (N, num_classes).
         """
-        x, maps = self.stem(images), []
+        x, maps = self.stem(training_layout(images, self.training)), []
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if index in self.out_indices:

@@ -20,6 +20,7 @@ from nasdet.models.layers.choice_genotype import (
     check_widths,
     widths_and_depths,
 )
+from nasdet.models.layers.layout import training_layout
 
 
 @MODELS.register_module()
@@ -115,7 +116,7 @@ class DetNASSupernet(BaseModule):
         """
         if self.path is None:
             raise RuntimeError('this supernet has no path yet: call set_path(genotype value) before forward()')
-        x, maps = self.stem(images), []
+        x, maps = self.stem(training_layout(images, self.training)), []
         for index, (stage, kinds) in enumerate(zip(self.stages, self.path, strict=True)):
             for block, kind in zip(stage, kinds, strict=True):
                 x = block[kind](x)

@@ -18,6 +18,7 @@ from nasdet.models.layers.cells.convolutions import FactorizedReduction, conv_no
 from nasdet.models.layers.cells.dialect import Dialect
 from nasdet.models.layers.cells.stems import ConvStem
 from nasdet.models.layers.enas_macro import check_macro_genotype, halved_after, macro_operation
+from nasdet.models.layers.layout import training_layout
 
 
 @MODELS.register_module()
@@ -63,7 +64,7 @@ class ENASMacroNet(BaseModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify images (N, 3, H, W): logits (N, K)."""
-        outputs = [self.stem(images)[1]]
+        outputs = [self.stem(training_layout(images, self.training))[1]]
         for number, layer in enumerate(self.layers, start=1):
             outputs.append(layer(outputs))
             if str(number) in self.reductions:

@@ -22,6 +22,7 @@ from nasdet.models.layers.enas_macro import (
     macro_operation,
     still_read,
 )
+from nasdet.models.layers.layout import training_layout
 
 
 @MODELS.register_module()
@@ -88,7 +89,7 @@ class ENASMacroSupernet(BaseModule):
         """Classify images (N, 3, H, W) by the path: logits (N, K)."""
         if self.path is None:
             raise RuntimeError('this supernet has no path yet: call set_path(genotype value) before forward()')
-        last = self.stem(images)[1]
+        last = self.stem(training_layout(images, self.training))[1]
         outputs = {0: last}
         for number, layer in enumerate(self.path, start=1):
             last = self.branches[number - 1][layer['op']](last)

@@ -22,6 +22,7 @@ from nasdet.models.layers.cells import (
     stack_of_cells,
 )
 from nasdet.models.layers.cells.convolutions import FactorizedReduction
+from nasdet.models.layers.layout import training_layout
 
 BATCH_STATISTICS = dict(type='BN', track_running_stats=False)
 
@@ -137,7 +138,7 @@ class ENASMicroSupernet(BaseModule):
         """
         if self.path is None:
             raise RuntimeError('this supernet has no path yet: call set_path(genotype value) before forward()')
-        first = last = self.stem(images)[1]
+        first = last = self.stem(training_layout(images, self.training))[1]
         auxiliary = None
         for index, (slot, cell) in enumerate(zip(self.stack, self.cells, strict=True)):
             if slot.kind == 'reduce':

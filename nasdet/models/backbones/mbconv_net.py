@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasdet.models.genotypes import genotype_value
 from nasdet.models.layers.freezing import freeze, keep_statistics
+from nasdet.models.layers.layout import training_layout
 from nasdet.models.layers.mbconv import SWISH, MBConv, MBConvHead
 from nasdet.models.layers.mbconv_genotype import (
     STEM_STRIDE,
@@ -97,7 +98,7 @@ class MBConvNet(BaseModule):
         """
         if self.head is not None:
             images = resize(images, self.resolution)
-        x, maps = self.stem(images), []
+        x, maps = self.stem(training_layout(images, self.training)), []
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if index in self.out_indices:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nasdet.models.backbones.mbconv_net import MBConvNet, draw_weights, map_numbers, resize, set_drop_path
 from nasdet.models.layers.elastic import ELASTIC_CONV, ElasticMBConv, ElasticMBConvHead, elastic_norm, part_of
+from nasdet.models.layers.layout import training_layout
 from nasdet.models.layers.mbconv import SWISH
 from nasdet.models.layers.mbconv_choices import check_child, check_choices, extreme_child, genes_of
 from nasdet.models.layers.mbconv_genotype import STEM_STRIDE, block_shapes_of
@@ -134,7 +135,7 @@ class MBConvSupernet(BaseModule):
                                'nasdet.training.recalibrated(), which measures them')
         if self.head is not None:
             images = resize(images, self.resolution)
-        x, maps = self.stem(images), []
+        x, maps = self.stem(training_layout(images, self.training)), []
         for index, (stage, depth) in enumerate(zip(self.stages, self.depths, strict=False)):
             for block in stage[:depth]:
                 x = block(x)
