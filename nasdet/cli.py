@@ -1,4 +1,4 @@
-"""The commands: ``nasdet search | export | report | confirm | train | test``."""
+"""The commands: ``nasdet search | export | report | confirm | train | test | digits``."""
 
 import argparse
 import importlib
@@ -17,6 +17,7 @@ COMMANDS = {
     'confirm': ('nasdet.confirm', 'main'),
     'train': ('nasdet.training.launch', 'train'),
     'test': ('nasdet.training.launch', 'test'),
+    'digits': ('nasdet.datasets.digits', 'main'),
 }
 # These run networks, so what the installed packages cannot do is found before they start.
 RUNNING = ('search', 'confirm', 'train', 'test')
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_confirm(commands.add_parser('confirm', help='retrain finalists and baselines, measure them on the test split'))
     _add_train(commands.add_parser('train', help='train a config, as MMDetection does'))
     _add_test(commands.add_parser('test', help='test a config and a checkpoint, as MMDetection does'))
+    _add_digits(commands.add_parser('digits', help='make the built-in detection data, for a training without a search'))
     return parser
 
 
@@ -114,6 +116,14 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--wait-time', type=float, default=2, help='of --show, in seconds')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     _add_launcher(parser)
+
+
+def _add_digits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('root', metavar='FOLDER', help='may hold several such sets')
+    for name, count in dict(train=800, val=200, test=400).items():
+        parser.add_argument(f'--{name}', type=int, default=count, help=f'pictures of this split; default: {count}')
+    parser.add_argument('--size', type=int, default=128, help='side of the pictures in pixels; default: 128')
+    parser.add_argument('--seed', type=int, default=0, help='of all chance; default: 0')
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

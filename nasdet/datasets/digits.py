@@ -31,6 +31,12 @@ SHARPEN = [min(255, max(0, 3 * (value - 64))) for value in range(256)]
 VISIBLE = [0] * 128 + [255] * 128
 
 
+def main(args) -> int:
+    """Run ``nasdet digits FOLDER [--train N] [--val N] [--test N] [--size PIXELS] [--seed N]``."""
+    print(make_digits(args.root, args.train, args.val, args.test, args.size, args.seed))
+    return 0
+
+
 def make_digits(root, train: int = 800, val: int = 200, test: int = 400, size: int = 128, seed: int = 0) -> Path:
     """Make the digit detection data below ``root``, or return what was made there before.
 

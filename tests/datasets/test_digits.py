@@ -1,4 +1,5 @@
 import hashlib
+import inspect
 import json
 from collections import Counter
 from pathlib import Path
@@ -9,8 +10,8 @@ from mmdet.registry import DATASETS
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from nasdet.cli import build_parser, main
 from nasdet.datasets.digits import CLASSES, SPLITS, _glyph, _glyphs, make_digits
-from nasdet.digits import main
 from nasdet.errors import SearchError
 
 SMALL = dict(train=4, val=2, test=3, size=64, seed=3)
@@ -110,7 +111,14 @@ def test_sizes_that_make_no_set_are_refused(tmp_path, wrong):
 
 def test_the_command_makes_the_same(tmp_path, capsys):
     arguments = [word for name, value in SMALL.items() for word in (f'--{name}', str(value))]
-    assert main([str(tmp_path), *arguments]) == 0
-    made = Path(capsys.readouterr().out.strip())
+    assert main(['digits', str(tmp_path), *arguments]) == 0
+    made = Path(capsys.readouterr().out.splitlines()[-1])
     assert made == make_digits(tmp_path, **SMALL) and read(made, 'train')['images']
-    assert main([str(tmp_path), '--train', '0']) == 1 and 'at least one picture' in capsys.readouterr().err
+    assert main(['digits', str(tmp_path), '--train', '0']) == 1
+    assert 'at least one picture' in capsys.readouterr().err
+
+
+def test_the_commands_defaults_are_those_of_the_function():
+    given = vars(build_parser().parse_args(['digits', 'FOLDER']))
+    own = {name: parameter.default for name, parameter in inspect.signature(make_digits).parameters.items()}
+    assert given == {**own, 'root': 'FOLDER', 'command': 'digits'}
