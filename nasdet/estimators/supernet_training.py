@@ -5,9 +5,8 @@ from typing import Mapping, Optional
 
 from mmengine.config import Config
 
-from nasdet.errors import SearchError
 from nasdet.spaces.base import Space
-from nasdet.training import PathSamplingHook, ProgressHook, build_runner, save_weights, trained_state
+from nasdet.training import PathSamplingHook, build_runner, save_weights, train_shown, trained_state
 
 
 def train_supernet(space: Space, config: Config, checkpoint: Path, epochs: int, seed: int, amp: bool = False,
@@ -30,22 +29,15 @@ def train_supernet(space: Space, config: Config, checkpoint: Path, epochs: int, 
         SearchError: The loss became no number.
     """
     folder = checkpoint.parent
-    progress = ProgressHook('supernet training')
     paths = dict(space=space, seed=seed, sampling=sampling)
-    loop, hooks = None, [progress]
+    loop, hooks = None, ()
     if sandwich is None:
-        hooks.insert(0, PathSamplingHook(**paths))
+        hooks = (PathSamplingHook(**paths),)
     else:
         loop = dict(sandwich, type='SandwichTrainLoop', **paths)
     runner = build_runner(config, space.supernet(config.model), folder, epochs, seed, amp, checkpoints=True,
                           num_workers=num_workers, hooks=hooks, loop=loop)
-    try:
-        runner.train()
-    except FloatingPointError as error:
-        raise SearchError(f'the supernet training in {folder} failed: {error}') from error
-    finally:
-        progress.close()
-        runner.close()
+    train_shown(runner, 'supernet training')
     save_weights(checkpoint, trained_state(runner), epoch=runner.epoch)
     for leftover in (*folder.glob('epoch_*.pth*'), folder / 'last_checkpoint'):
         leftover.unlink()

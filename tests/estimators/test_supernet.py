@@ -43,7 +43,7 @@ def test_a_killed_training_goes_on(space, config, trained, tmp_path, monkeypatch
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr('nasdet.estimators.supernet_training.ProgressHook', Kill)
+        patched.setattr('nasdet.training.progress.ProgressHook', Kill)
         with pytest.raises(KeyboardInterrupt):
             SupernetEstimator(space, config, tmp_path, **SMALL).prepare()
     assert (tmp_path / 'supernet' / 'epoch_1.pth').exists()
