@@ -1,6 +1,7 @@
 """Whether children of one training are worth as much as the same networks trained alone at equal total cost.
 
     python -m benchmarks.bignas.front --seeds 0 1 2 [--slots 2]
+    python -m benchmarks.bignas.front --data cifar10_subset --root FOLDER --seeds 0
     python -m benchmarks.bignas.front --show
 
 For each seed the search of ``configs/bignas/mbconv_digits_coarse_to_fine.py`` is run: one training and its selection.
@@ -21,7 +22,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from benchmarks.bignas.common import SEARCH, TABLES, WORK_DIR
+from benchmarks.bignas.common import SEARCH, SIDE, TABLES, WORK_DIR
+from benchmarks.classification_data import add_classification_data, data_options
 from benchmarks.common import append_row, groups, open_config, read_rows, recipe_of
 from nasdet.cli import CfgOptions
 from nasdet.comparison import compare, table
@@ -139,9 +141,9 @@ def total_cost(search: Search, cost) -> float:
 
 
 def show(path: Path) -> None:
-    """Print the pairs of each seed, and the difference of their means, paired by seed."""
-    for recipe, rows in groups(read_rows(path), 'recipe').items():
-        print(f'\nrecipe {recipe[0]}: accuracy on test\n')
+    """Print the pairs of each data set, recipe and seed, and the difference of their means, paired by seed."""
+    for (data, recipe), rows in groups(read_rows(path), 'data', 'recipe').items():
+        print(f'\n{data}, recipe {recipe}: accuracy on test\n')
         means: dict[str, dict[int, float]] = {}
         for (seed, way), part in groups(rows, 'seed', 'way').items():
             means.setdefault(way, {})[int(seed)] = float(np.mean([float(row['accuracy']) for row in part]))
@@ -151,29 +153,39 @@ def show(path: Path) -> None:
         print(table(compare(means, 'alone')))
 
 
-def main() -> int:
-    """Measure what is missing, or print what is there."""
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--children', type=int, default=8, help='measured of each seed')
     parser.add_argument('--slots', type=int, default=1, help='children scored at once, one thread each')
+    add_classification_data(parser)
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
     parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
     parser.add_argument('--results', type=Path, default=TABLES / 'front.csv')
     parser.add_argument('--work-dir', type=Path, default=WORK_DIR)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def seeds_of(args: argparse.Namespace) -> list[Seed]:
+    """Return what a command measures, seed by seed."""
+    options = {**data_options(args, SIDE), **args.cfg_options}
+    recipe = front_recipe(open_config(SEARCH, args.work_dir / 'prepared', options))
+    seeds = []
+    for seed in args.seeds:
+        config = load_config(str(SEARCH), options)
+        config.search.engine = dict(type='LocalEngine', slots=args.slots)
+        start = dict(data=args.data, recipe=recipe)
+        seeds.append(Seed(config, args.work_dir / recipe / f'seed-{seed}', args.results, start, seed, args.children))
+    return seeds
+
+
+def main() -> int:
+    """Measure what is missing, or print what is there."""
+    args = parse()
     if args.show:
         show(args.results)
         return 0
-    recipe = front_recipe(open_config(SEARCH, args.work_dir / 'prepared', args.cfg_options))
-    complete = []
-    for seed in args.seeds:
-        folder = args.work_dir / recipe / f'seed-{seed}'
-        config = load_config(str(SEARCH), args.cfg_options)
-        config.search.engine = dict(type='LocalEngine', slots=args.slots)
-        start = dict(data='digits', recipe=recipe)
-        complete.append(Seed(config, folder, args.results, start, seed, args.children).measure())
-    return 0 if all(complete) else 1
+    return 0 if all([seed.measure() for seed in seeds_of(args)]) else 1
 
 
 if __name__ == '__main__':

@@ -22,7 +22,8 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from mmengine.config import Config
 
-from benchmarks.cells.common import METHODS, TABLES, WORK_DIR, subset_options
+from benchmarks.cells.common import METHODS, SIDE, TABLES, WORK_DIR
+from benchmarks.classification_data import add_classification_data, data_options
 from benchmarks.common import append_row, build_estimator, groups, read_rows
 from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, parser_of, train_and_test
 from nasdet import search_command, zoo
@@ -40,7 +41,6 @@ from nasdet.registry import SPACES, TRAINERS, build
 from nasdet.workdir import WorkDir
 
 SEARCH, CONTROL, PUBLISHED = 'search', 'control', 'published'
-DATA = ('digits', 'cifar10_subset')
 NOT_IN_RECIPE = ('data', 'seed', 'engine')      # what the dataloaders say already, what rows have, what changes nothing
 
 
@@ -111,11 +111,7 @@ class Seed:
 
 def options_of(method: str, args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of the shipped config that the command overrides."""
-    options = {}
-    if args.data == 'cifar10_subset':
-        if args.root is None:
-            raise SystemExit('--data cifar10_subset needs --root, the folder of train.npz and test.npz')
-        options.update(subset_options(args.root))
+    options = data_options(args, SIDE)
     if 'engine' in load_config(str(METHODS[method].config)).search:
         options.update({'search.window': WINDOW, 'search.engine.slots': args.slots})
     return {**options, **args.cfg_options}
@@ -198,8 +194,7 @@ def means(rows: list[dict[str, str]], method: str, columns: Sequence[str]) -> st
 def parse() -> argparse.Namespace:
     parser = parser_of(__doc__, TABLES, WORK_DIR / 'search_quality', seeds=3)
     parser.add_argument('--method', nargs='+', choices=METHODS, default=list(METHODS), help='default: all')
-    parser.add_argument('--data', choices=DATA, default=DATA[0])
-    parser.add_argument('--root', type=Path, help='folder of train.npz and test.npz, for cifar10_subset')
+    add_classification_data(parser)
     parser.add_argument('--slots', type=int, default=1, help='networks trained at once, one thread each, where the '
                                                              'search evaluates one by one')
     parser.add_argument('--epochs', type=int, default=20, help='of the trainings that are measured on test')

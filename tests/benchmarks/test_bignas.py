@@ -1,15 +1,22 @@
 """The benchmarks of BigNAS: what is taken from a front, and that their commands run."""
 
-import pytest
+import argparse
 
-from benchmarks.bignas.common import SEARCH
-from benchmarks.bignas.front import front_recipe, spread
+import pytest
+from mmdet.registry import DATASETS
+
+from benchmarks.bignas import front
+from benchmarks.bignas.common import SEARCH, SIDE
+from benchmarks.bignas.front import front_recipe, seeds_of, show, spread
+from benchmarks.classification_data import DATA, data_options
 from benchmarks.common import open_config, read_rows
+from nasdet.training.subset import image_count
 from tests.benchmarks.helpers import run
 
-TINY = ('search.data.train_size=128', 'search.data.val_size=40', 'search.data.test_size=40',
-        'search.estimator.epochs=1', 'search.estimator.recalibration_images=20', 'search.searcher.mutations=2',
-        'search.budget.trials=20', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=16')
+TINY = {'search.data.train_size': 128, 'search.data.val_size': 40, 'search.estimator.epochs': 1,
+        'search.estimator.recalibration_images': 20, 'search.searcher.mutations': 2, 'search.budget.trials': 20,
+        'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 16}
+DIGITS = ['--cfg-options', 'search.data.test_size=40', *(f'{name}={value}' for name, value in TINY.items())]
 
 
 def test_children_are_spread_over_a_front_with_both_ends():
@@ -25,10 +32,41 @@ def test_another_selection_is_another_recipe(tmp_path):
     assert recipes[0] == recipes[1] and len(set(recipes)) == 4
 
 
+def test_a_front_of_a_real_set(shared_data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(front, 'DRAWS', 5)
+    args = argparse.Namespace(
+        seeds=[1], children=1, slots=1, data='cifar10_subset', root=shared_data / 'cifar10_subset',
+        cfg_options={**TINY, 'search.data.train_size': 32, 'search.budget.trials': 2, 'search.space.resolution': (16,)},
+        results=tmp_path / 'front.csv', work_dir=tmp_path)
+    seed, = seeds_of(args)
+    seed.config.search.engine = dict(type='InlineEngine')
+    assert seed.measure()
+    child, alone = read_rows(args.results)
+    assert (child['way'], alone['way']) == ('child', 'alone') and child['key'] == alone['key']
+    for row in (child, alone):
+        assert row['data'] == 'cifar10_subset' and row['seed'] == '1'
+        correct = float(row['accuracy']) * 1000
+        assert 0 < correct < 1000 and correct == pytest.approx(round(correct))      # of the set's own test images
+    show(args.results)
+    assert f'cifar10_subset, recipe {child["recipe"]}' in capsys.readouterr().out
+
+
+def test_a_real_set_is_trained_on_as_long_and_at_the_same_size(shared_data, tmp_path):
+    root = shared_data / 'cifar10_subset'
+    digits, real = (open_config(SEARCH, tmp_path / data, data_options(argparse.Namespace(data=data, root=root), SIDE))
+                    for data in DATA)
+    assert image_count(digits, 'train') == image_count(real, 'train')
+    images = [DATASETS.build(config.train_dataloader.dataset)[0]['inputs'] for config in (digits, real)]
+    assert images[0].shape == images[1].shape == (3, SIDE, SIDE)
+    assert real.search.space == digits.search.space and real.search.costs == digits.search.costs
+    assert real.model.data_preprocessor['mean'] == [125.3, 123.0, 113.9]
+    assert front_recipe(digits) != front_recipe(real)
+
+
 @pytest.mark.slow
 def test_front_for_real(repo_root, tmp_path):
     places = ['--results', tmp_path / 'front.csv']
-    command = ['bignas.front', *places, '--seeds', 1, '--children', 2, '--work-dir', tmp_path, '--cfg-options', *TINY]
+    command = ['bignas.front', *places, '--seeds', 1, '--children', 2, '--work-dir', tmp_path, *DIGITS]
     for _ in range(2):      # what is there is not measured again
         done = run(repo_root, *command)
         assert done.returncode == 0, done.stdout
@@ -44,5 +82,5 @@ def test_front_for_real(repo_root, tmp_path):
 
 @pytest.mark.slow
 def test_step_for_real(repo_root):
-    done = run(repo_root, 'bignas.step', '--steps', 1, '--rounds', 1, '--cfg-options', *TINY)
+    done = run(repo_root, 'bignas.step', '--steps', 1, '--rounds', 1, *DIGITS)
     assert 'ratio ' in done.stdout, done.stdout     # the target is for an idle machine
