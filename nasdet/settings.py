@@ -1,4 +1,4 @@
-"""What ``search=dict(...)`` of a config may hold, checked before anything is built from it."""
+"""What a search config may hold, ``search=dict(...)`` above all, checked before anything is built from it."""
 
 from difflib import get_close_matches
 from typing import Any, Iterable, Mapping
@@ -34,7 +34,7 @@ ORDERS = ('trial', 'arrival')
 
 
 def check_settings(cfg: Config) -> None:
-    """Refuse a config without a search, or whose search has a wrong entry.
+    """Refuse a config without a search, or whose search has a wrong entry, or that would have its trainings compiled.
 
     Args:
         cfg: A search config, prepared or not.
@@ -64,6 +64,10 @@ def check_settings(cfg: Config) -> None:
     if 'estimator' not in search.get('control', {'estimator': None}):
         raise SearchError(f'search.control is {ENTRIES["control"][1]}')
     _check_numbers(search)
+    if cfg.get('compile'):
+        raise SearchError(f'the config has compile={cfg.compile!r}, and the trainings of a search are never compiled: '
+                          f'each is of another network, which takes minutes to compile. Leave it out here, and give '
+                          f'it to the final training: nasdet train CONFIG --cfg-options compile=True')
 
 
 def _check_known(entries: Mapping, known: Iterable[str], where: str) -> None:

@@ -46,6 +46,10 @@ def test_wrong_entries_of_the_search(toy_search, changes, sentence):
     assert sentence in toy_search(**changes)
 
 
+def test_a_search_is_not_compiled(search):
+    assert "the config has compile=True, and the trainings of a search are never compiled" in search('compile=True')
+
+
 def test_an_option_that_fits_nowhere(search):
     assert "cannot set {'search.costs.9.limit': 3}" in search('search.costs.9.limit=3', data=['search.costs.9.limit=3'])
 

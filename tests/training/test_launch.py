@@ -147,6 +147,16 @@ def test_mixed_precision_on_a_cpu(config_file, tmp_path):
     assert all(tensor.dtype == torch.float32 for tensor in weights.values() if tensor.is_floating_point())
 
 
+@pytest.mark.parametrize('option, options', [('compile=True', {}), ('compile.dynamic=False', dict(dynamic=False))])
+def test_a_training_is_compiled_where_the_config_says_so(config_file, tmp_path, monkeypatch, option, options):
+    """Here nothing is: that takes minutes."""
+    compiled = []
+    monkeypatch.setattr(torch, 'compile', lambda step, **given: compiled.append((step, given)) or step)
+    run('train', config_file, '--work-dir', str(tmp_path / 'work'), '--cfg-options', 'train_cfg.max_epochs=1', option)
+    (step, given), = compiled
+    assert step.__name__ == 'train_step' and isinstance(step.__self__, ToySupernet) and given == options
+
+
 def test_testing_a_checkpoint(config_file, tmp_path):
     """What is tested is the checkpoint's network: its predictions equal the network's own."""
     run('train', config_file, '--work-dir', str(tmp_path / 'work'), '--cfg-options', 'train_cfg.max_epochs=1')
