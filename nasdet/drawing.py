@@ -1,4 +1,4 @@
-"""The pictures of a report as SVG: best reward over evaluations, reward against a cost, an architecture."""
+"""The pictures of a report as SVG: rewards and costs over evaluations and steps, an architecture."""
 
 import io
 from collections import Counter
@@ -71,6 +71,33 @@ def draw_steps(rewards: Sequence[float], reward: str) -> bytes:
         axes.plot(range(1, len(rewards) + 1), rewards, '.-', color=SEARCHED)
         axes.set(xlabel='steps of the training', ylabel=reward)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure)
+
+
+def draw_costs(parts: Sequence[tuple[Sequence[float], float]], cost: str, unit: str) -> bytes:
+    """Draw the cost after each step of a training that searches, and the goal of each of its parts.
+
+    Args:
+        parts: Of the training, in order: the cost before its first step and after each, and the goal.
+        cost: Label of the cost's axis.
+        unit: Of the cost.
+
+    Returns:
+        SVG.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=WIDE, layout='constrained')
+        axes = figure.add_subplot()
+        first = 0
+        for number, (costs, goal) in enumerate(parts):
+            last = first + len(costs) - 1
+            axes.plot(range(first, last + 1), costs, '.-', color=SEARCHED, label='' if number else cost)
+            axes.plot([first, last], [goal, goal], '--', color=FAILED, linewidth=1, label='' if number else 'goal')
+            first = last
+        axes.set(xlabel='steps of the training', ylabel=f'{cost}, {unit}', ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(EngFormatter())
+        _legend(axes)
         return _svg(figure)
 
 

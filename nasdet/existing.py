@@ -41,13 +41,21 @@ class ExistingSearch:
         It takes the genotype, the folder of its evaluation (None where it was not evaluated) and the file to write,
         and returns whether there were weights.
         """
-        search = self.config.search
-        network = Config({key: value for key, value in self.config.items() if key != 'search'})
-        parts = dict(space=self.space, config=network, work_dir=search.get('shared_dir', self.folder.path))
-        if 'trainer' in search:
-            trainer = self._build(TRAINERS, search.trainer, **parts)
+        trainer = self.trainer()
+        if trainer is not None:
             return lambda genotype, folder, path: trainer.weights(genotype, path)
-        return self._build(ESTIMATORS, search.estimator, **parts).weights
+        return self._build(ESTIMATORS, self.config.search.estimator, **self._surroundings()).weights
+
+    def trainer(self):
+        """Return the trainer of a search within one training, or None."""
+        search = self.config.search
+        return self._build(TRAINERS, search.trainer, **self._surroundings()) if 'trainer' in search else None
+
+    def _surroundings(self) -> dict:
+        """Return what an estimator and a trainer are built with."""
+        network = Config({key: value for key, value in self.config.items() if key != 'search'})
+        folder = self.config.search.get('shared_dir', self.folder.path)
+        return dict(space=self.space, config=network, work_dir=folder)
 
     def _build(self, registry, cfg, **context):
         try:

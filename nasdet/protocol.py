@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 from nasdet.genotype import Genotype
 
@@ -75,6 +75,31 @@ class Evaluation:
     cost: dict = field(default_factory=dict)
     fidelity: dict = field(default_factory=dict)
     curve: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CostGoal:
+    """What a part of a training had to come down to in cost, and how far it came.
+
+    Args:
+        part: Of the training, such as 'round 1'.
+        cost: Its name, such as 'latency'.
+        unit: Of the cost, such as 's'.
+        start: Cost at the start of the part.
+        wanted: The largest cost that would do.
+        steps: Cost after each step so far.
+        reached: Cost at the end, or so far; None where there is none yet.
+        missed: A sentence, without its full stop, that says so where the part has ended above what was wanted.
+    """
+
+    part: str
+    cost: str
+    unit: str
+    start: float
+    wanted: float
+    steps: Sequence[float] = ()
+    reached: Optional[float] = None
+    missed: str = ''
 
 
 @dataclass(frozen=True)

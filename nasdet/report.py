@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Optional
 
-from nasdet.drawing import draw_curves, draw_graph, draw_scatter, draw_steps
+from nasdet.drawing import draw_costs, draw_curves, draw_graph, draw_scatter, draw_steps
 from nasdet.existing import ExistingSearch
 from nasdet.files import write_whole
 from nasdet.record import Record, first_objective, read_record
@@ -25,8 +25,10 @@ def read_report(work_dir: Path) -> Report:
     control, alone = (_read(path) for path in (folder.control, folder.alone))
     ranking = record.ranking
     graph = space.graph(ranking[0].proposal.genotype) if ranking and space.can('graph') else None
+    trainer = search.trainer()
+    goals = trainer.cost_goals([trial.proposal.genotype for trial in record.steps]) if trainer is not None else []
     confirmation = folder.path / 'confirm' / 'README.md'
-    return Report(folder.path, search.config, record, control, alone, search.costs(), graph,
+    return Report(folder.path, search.config, record, control, alone, search.costs(), goals, graph,
                   confirmation.read_text() if confirmation.exists() else '')
 
 
@@ -36,17 +38,20 @@ def _read(folder: Path) -> Optional[Record]:
 
 
 def draw(report: Report) -> dict[str, bytes]:
-    """Return the SVG pictures that a history allows: steps, best_so_far, reward_cost, architecture."""
+    """Return the SVG pictures that a history allows: steps, goals, best_so_far, reward_cost, architecture.
+
+    A picture that would hold a single point of each side is left out: it says no more than the text.
+    """
     record, pictures = report.record, {}
-    ranking = record.ranking
-    if record.steps:
+    ranking, curves = record.ranking, _curves(report)
+    if len(record.steps) > 1:
         pictures['steps'] = draw_steps([trial.result.reward for trial in record.steps], report.reward_name)
-    if record.evaluated:
-        curves = {'search': record.rewards} if report.alone is None else {'found': report.alone.rewards}
-        if report.control is not None and report.control.evaluated:
-            curves['random control' if report.alone is None else 'control'] = report.control.rewards
+    shrunk = [((goal.start, *goal.steps), goal.wanted) for goal in report.goals if goal.steps]
+    if shrunk:
+        pictures['goals'] = draw_costs(shrunk, report.goals[0].cost, report.goals[0].unit)
+    if any(len(rewards) > 1 for rewards in curves.values()):
         pictures['best_so_far'] = draw_curves(curves, report.reward_name)
-    if ranking and report.costs:
+    if len(ranking) > 1 and report.costs:
         cost = report.costs[0]
         points = [(trial.result.costs[cost.name], first_objective(trial)) for trial in ranking]
         front = [ranking.index(trial) for trial in record.front([cost.name])]
@@ -54,6 +59,14 @@ def draw(report: Report) -> dict[str, bytes]:
     if report.graph is not None and report.graph.nodes:
         pictures['architecture'] = draw_graph(report.graph)
     return pictures
+
+
+def _curves(report: Report) -> dict[str, list[Optional[float]]]:
+    """Return the rewards of the search and of its control, in the order of evaluation."""
+    curves = {'search': report.record.rewards} if report.alone is None else {'found': report.alone.rewards}
+    if report.control is not None and report.control.evaluated:
+        curves['random control' if report.alone is None else 'control'] = report.control.rewards
+    return curves
 
 
 def write_report(work_dir: Path) -> Path:
@@ -74,6 +87,9 @@ def write_report(work_dir: Path) -> Path:
     folder.mkdir(exist_ok=True)
     for name, svg in pictures.items():
         write_whole(folder / f'{name}.svg', svg)
+    for path in folder.glob('*.svg'):
+        if path.stem not in pictures:       # of an earlier report
+            path.unlink(missing_ok=True)
     path = report.folder / 'report.html'
     write_whole(path, render(report, pictures).encode())
     return path

@@ -1,6 +1,5 @@
 """The HTML of a report: one page that needs no other file and no script."""
 
-import base64
 import time
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +11,8 @@ from scipy import stats
 
 from nasdet.objective import Objective
 from nasdet.record import Record
+from nasdet.report_parts import duration, image, quantity
+from nasdet.report_training import compare_alone, goals_section, steps_section
 from nasdet.version import __version__
 
 TOP = 20
@@ -44,6 +45,7 @@ class Report:
         control: Of the random search at equal cost, where it has begun.
         alone: Of what a trainer found, trained alone as its control is, where it has begun.
         costs: Built, for their units and limits.
+        goals: What a trainer had to come down to in cost, and how far it came.
         graph: Of the best architecture, where there is one and the space draws.
         confirmation: The table and sentence of ``nasdet confirm`` in Markdown, where it has run.
     """
@@ -54,6 +56,7 @@ class Report:
     control: Optional[Record]
     alone: Optional[Record]
     costs: list
+    goals: list
     graph: object
     confirmation: str
 
@@ -75,9 +78,10 @@ def render(report: Report, pictures: dict[str, bytes]) -> str:
         report: What it shows.
         pictures: SVG by name, as ``nasdet.report.draw`` returns it.
     """
-    parts = [_head(report), _counts(report.record), _best(report), _steps(report, pictures), _curve(report, pictures),
-             _scatter(report, pictures), _architecture(report, pictures), _predictions(report.record),
-             _confirmation(report), _top(report), _failures(report)]
+    parts = [_head(report), _counts(report.record), _best(report), goals_section(report.goals, pictures),
+             steps_section(pictures), _curve(report, pictures), _scatter(report, pictures),
+             _architecture(report, pictures), _predictions(report.record), _confirmation(report), _top(report),
+             _failures(report)]
     title = escape(f'nasdet: {_subject(report)}')
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
@@ -133,32 +137,16 @@ def _best(report: Report) -> str:
             f'split.</p>\n<details><summary>genotype</summary><pre>{genotype}</pre></details>\n')
 
 
-def _steps(report: Report, pictures: dict) -> str:
-    if 'steps' not in pictures:
-        return ''
-    return (f'<h2>Reward along the training</h2>\n{_image(pictures["steps"], "reward of each step")}'
-            f'<p class="note">Scored with the weights in training; it says nothing of a network trained alone.</p>\n')
-
-
 def _curve(report: Report, pictures: dict) -> str:
-    if 'best_so_far' not in pictures:
-        return ''
+    picture = image(pictures['best_so_far'], 'best reward so far') if 'best_so_far' in pictures else ''
     sentence = ''
     if report.control is not None:
         sentence = compare_alone(report.alone, report.control) if report.alone is not None else compare(
             report.record, report.control)
         sentence = f'<p>{escape(sentence)}</p>\n'
-    return f'<h2>Reward over evaluations</h2>\n{_image(pictures["best_so_far"], "best reward so far")}{sentence}'
-
-
-def compare_alone(alone: Record, control: Record) -> str:
-    """Say how what a trainer found stands to its control, both trained alone, and what that is worth."""
-    if not alone.ranking or not control.ranking:
-        return 'The control cannot be compared yet: one side has no successful evaluation.'
-    ours, theirs = alone.ranking[0].result.reward, control.ranking[0].result.reward
-    return (f'Trained alone in the same way, what was found has the reward {ours:.4f}, the best of '
-            f'{len(control.evaluated)} of the control {theirs:.4f}, a difference of {ours - theirs:+.4f}. One run with '
-            f'one seed each is no evidence by itself that either way of searching is better.')
+    if not picture and not sentence:
+        return ''
+    return f'<h2>{"Reward over evaluations" if picture else "Beside the control"}</h2>\n{picture}{sentence}'
 
 
 def compare(record: Record, control: Record) -> str:
@@ -177,7 +165,7 @@ def _scatter(report: Report, pictures: dict) -> str:
     if 'reward_cost' not in pictures:
         return ''
     cost = report.costs[0]
-    return (f'<h2>Reward and cost</h2>\n{_image(pictures["reward_cost"], "reward against cost")}'
+    return (f'<h2>Reward and cost</h2>\n{image(pictures["reward_cost"], "reward against cost")}'
             f'<p class="note">Each dot is one architecture; {escape(cost.name)} in '
             f'{escape(cost.unit or "its own unit")}. The line is the Pareto front, what no other architecture beats in '
             f'both; <code>nasdet export --front</code> lists the front of all costs.</p>\n')
@@ -186,8 +174,8 @@ def _scatter(report: Report, pictures: dict) -> str:
 def _architecture(report: Report, pictures: dict) -> str:
     if 'architecture' not in pictures:
         return ''
-    image = _image(pictures['architecture'], 'the best architecture')
-    return f'<h2>The best architecture</h2>\n<div class="wide">{image}</div>\n'
+    drawn = image(pictures['architecture'], 'the best architecture')
+    return f'<h2>The best architecture</h2>\n<div class="wide">{drawn}</div>\n'
 
 
 def _predictions(record: Record) -> str:
@@ -233,7 +221,8 @@ def _top(report: Report) -> str:
         source = f'{trial.source}, then {again} x reused' if again else trial.source
         rows.append(f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}<td class="text">{source}</td>'
                     f'<td class="text"><code>{trial.key}</code></td></tr>')
-    return (f'<h2>The best {min(TOP, len(ranking))} of {len(ranking)} architectures</h2>\n'
+    many = f'The best {min(TOP, len(ranking))} of {len(ranking)} architectures'
+    return (f'<h2>{many if len(ranking) > 1 else "The architecture"}</h2>\n'
             f'<div class="wide"><table>{"".join(rows)}</table></div>\n'
             f'<p class="note">Reward: {escape(report.reward_name)}. Seconds: wall time of the evaluation, all its '
             f'attempts together.</p>\n')
@@ -257,24 +246,3 @@ def _reward(trial) -> str:
     reward = trial.result.reward
     values = reward if isinstance(reward, tuple) else (reward,)
     return ', '.join(f'{value:.4f}' for value in values)
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return a value with an SI prefix and its unit: 12300000000, 'MACs' -> '12.3 G MACs'."""
-    for size, prefix in ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
-        if abs(value) >= size:
-            return f'{value / size:.4g} {prefix} {unit}'.strip()
-    return f'{value:.4g} {unit}'.strip()
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in the unit in which a person would say them: '12 s', '3.5 min', '2.1 h'."""
-    for size, unit in ((3600, 'h'), (60, 'min')):
-        if seconds >= size:
-            return f'{seconds / size:.1f} {unit}'
-    return f'{seconds:.3g} s'
-
-
-def _image(svg: bytes, description: str) -> str:
-    data = base64.b64encode(svg).decode()
-    return f'<img alt="{description}" src="data:image/svg+xml;base64,{data}">\n'

@@ -13,7 +13,8 @@ from nasdet.history import EVALUATED, REFUSED, History, Trial
 from nasdet.protocol import Proposal, Result
 from nasdet.record import read_record
 from nasdet.report import draw, read_report, write_report
-from nasdet.report_page import compare, duration, quantity
+from nasdet.report_page import compare
+from nasdet.report_parts import duration, quantity
 from nasdet.spaces.base import Graph
 from tests.toys import ToySpace
 
@@ -202,10 +203,12 @@ def test_nodes_stand_right_of_what_they_read_or_where_the_space_says():
 
 def test_quantities_carry_prefix_and_unit():
     assert [quantity(12.3e9, 'MACs'), quantity(999, ''), quantity(1500, 'ms')] == ['12.3 G MACs', '999', '1.5 k ms']
+    assert quantity(3.833e-5, 's') == '38.3 µs'
 
 
 def test_durations_are_said_as_a_person_would():
     assert [duration(12.34), duration(210), duration(7560)] == ['12.3 s', '3.5 min', '2.1 h']
+    assert [duration(0), duration(0.25), duration(1e-3)] == ['0 s', '250 ms', '1 ms']
 
 
 def test_a_confirmation_is_shown_as_a_table(searched):

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Collection, Optional, Protocol
+from typing import Collection, Optional, Protocol, Sequence
 
 from mmengine.config import Config
 
 from nasdet.genotype import Genotype
-from nasdet.protocol import Evaluation
+from nasdet.protocol import CostGoal, Evaluation
 from nasdet.spaces.base import Space
 
 
@@ -81,6 +81,14 @@ class Trainer(ABC):
         Raises:
             SearchError: The training failed.
         """
+
+    def cost_goals(self, genotypes: Sequence[Genotype]) -> list[CostGoal]:
+        """Return what the training had to come down to in cost, part by part, for the report; by default nothing.
+
+        Args:
+            genotypes: Of the steps so far, in order.
+        """
+        return []
 
     def weights(self, genotype: Genotype, path: Path) -> bool:
         """Write the weights that the training gave a genotype as a plain checkpoint; by default there are none.

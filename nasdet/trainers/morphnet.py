@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Collection, Mapping, Optional, Union
+from typing import Collection, Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -21,11 +21,12 @@ from nasdet.datasets.contents import digest
 from nasdet.datasets.tasks import task_of
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
-from nasdet.protocol import Evaluation
+from nasdet.protocol import CostGoal, Evaluation
 from nasdet.registry import TRAINERS
 from nasdet.spaces.base import Space
 from nasdet.trainers.base import Record, Trainer
 from nasdet.trainers.morphnet_config import structure_learning
+from nasdet.trainers.morphnet_goals import result_goal, round_goal, shortfall
 from nasdet.trainers.morphnet_weights import hand_on, write_calibrated
 from nasdet.training import (
     AtomicBackend,
@@ -157,6 +158,16 @@ class MorphNetTrainer(Trainer):
         write_calibrated(target, self.config, path)
         return True
 
+    def cost_goals(self, genotypes: Sequence[Genotype]) -> list[CostGoal]:
+        """Return what each round that has begun shrinks its network to, and what the result may cost."""
+        goals, seeds, first = [], self._seeds(), 0
+        for number, seed in enumerate(seeds[:self.rounds]):
+            epochs = genotypes[first:first + self._epochs(number)]
+            goals.append(round_goal(self.space, number, seed, epochs, self._result(number), self.shrinking))
+            first += self._epochs(number)
+        found = seeds[self.rounds] if len(seeds) > self.rounds else None
+        return [*goals, result_goal(self.space, found, self.budget, self.target)]
+
     def _build(self, genotype: Genotype) -> nn.Module:
         init_default_scope(self.config.get('default_scope', 'mmdet'))
         return MODELS.build(self.space.apply(genotype, self.config.model))
@@ -205,23 +216,14 @@ class MorphNetTrainer(Trainer):
         finally:
             progress.close()
             runner.close()
-        self._warn(shrink, number, genotype)
+        missed = shortfall(number, shrink.widths, genotype, shrink.share, shrink.goal, shrink.strength)
+        if missed:
+            logger.warning('%s', missed)
         save_weights(folder / WEIGHTS, trained_state(runner), epoch=runner.epoch)
         result = dict(epochs=runner.epoch, widths=shrink.widths, evaluation=vars(evaluation))
         AtomicBackend().put(json.dumps(result).encode(), folder / RESULT)
         for leftover in (*folder.glob('epoch_*.pth*'), folder / 'last_checkpoint'):
             leftover.unlink()
-
-    def _warn(self, shrink: MorphNetHook, number: int, genotype: Genotype) -> None:
-        """Say so where a round has missed its goal, or has learned nothing."""
-        if all(shrink.widths[name] == width for name, width in genotype.value['widths'].items()):
-            logger.warning('MorphNet, round %d: no channel died, so what comes of it is only its network with all '
-                           'widths multiplied by one factor; give it more epochs, or a larger strength (now %g) or '
-                           'threshold', number + 1, shrink.strength)
-        elif not shrink.reached:
-            logger.warning('MorphNet, round %d: the goal was missed: the alive channels cost %.1f %% of the network, '
-                           'not %.1f %%; give it more epochs, or a larger strength (now %g)', number + 1,
-                           100 * shrink.share, 100 * shrink.goal, shrink.strength)
 
     def _expanded(self, genotype: Genotype) -> Genotype:
         whole = self.space.cost(self.space.seed(), self.target)

@@ -163,6 +163,29 @@ def test_the_same_weights_are_written_again_new_channels_too(config, undisturbed
     assert first[f'{name}.weight'][-2:].any()
 
 
+def test_the_cost_of_each_round_and_of_the_result_is_told_beside_what_was_wanted(config, undisturbed):
+    folder, steps = undisturbed
+    trainer = trainer_of(config, folder)
+    first, second, result = trainer.cost_goals([steps[number][0] for number in range(4)])
+    whole, alive = trainer.space.cost(trainer.space.seed()), [steps[number][2]['alive'] for number in range(4)]
+    assert (first.start, first.wanted) == (whole, 0.8 * whole)
+    assert second.start == trainer.space.cost(trainer._expanded(steps[1][0]))
+    for goal, shares in ((first, alive[:2]), (second, alive[2:])):
+        assert [cost / goal.start for cost in goal.steps] == pytest.approx(shares, abs=1e-4)
+        assert goal.reached == shares[-1] * goal.start and bool(goal.missed) == (goal.reached > goal.wanted)
+    assert (result.start, result.wanted, result.reached) == (whole, 0.6 * whole, trainer.space.cost(steps[4][0]))
+    assert {(goal.cost, goal.unit) for goal in (first, second, result)} == {('macs', 'multiply-adds')}
+
+
+def test_a_round_that_runs_has_missed_nothing_yet(config, tmp_path):
+    trainer = trainer_of(config, tmp_path, target=dict(type='latency', peak=8.1e12, bandwidth=3e11))
+    seed = trainer.space.seed()
+    begun, result = trainer.cost_goals([seed])
+    assert begun.reached == begun.start == trainer.space.cost(seed, trainer.target)
+    assert (begun.missed, begun.unit, result.reached) == ('', 's', None)
+    assert trainer.cost_goals([])[0].reached is None
+
+
 @pytest.mark.parametrize('kill_at', [1, 2, 4])
 def test_a_killed_search_gives_the_same_as_one_that_was_not(config, undisturbed, tmp_path, kill_at):
     steps = Steps(kill_at)
@@ -193,9 +216,12 @@ def test_a_training_that_cannot_shrink_says_where(config, tmp_path):
     (dict(gamma_threshold=1e-6), 'no channel died'),
     (dict(gamma_threshold=0.97), r'the goal was missed: the alive channels cost \d+\.\d % of the network, not 1\.0 %')])
 def test_a_round_that_misses_its_goal_says_so(config, tmp_path, caplog, thresholds, words):
-    trainer_of(config, tmp_path, rounds=1, goal=0.01, **thresholds).run(Steps())
-    said = [entry.getMessage() for entry in caplog.records if entry.name == 'nasdet.trainers.morphnet']
+    trainer = trainer_of(config, tmp_path, rounds=1, goal=0.01, **thresholds)
+    trainer.run(Steps())
+    said = [entry.getMessage() for entry in caplog.records
+            if entry.name == 'nasdet.trainers.morphnet' and entry.levelno == logging.WARNING]
     assert len(said) == 1 and re.search(f'round 1: {words}', said[0])
+    assert trainer.cost_goals([])[0].missed == said[0]
 
 
 def test_structure_learning_has_a_constant_rate_and_no_decay_of_norm_layers(config):
