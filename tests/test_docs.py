@@ -9,9 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.runner import load_checkpoint
 
+from nasdet.config import load_config
+from nasdet.costs.complexity import count
 from nasdet.genotype import Genotype
+from nasdet.models.channels import trace_channels
+from nasdet.training.importance import Importance
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 PAGES = sorted(DOCS.glob('add_*.md'))
@@ -85,6 +91,25 @@ def test_add_a_cost(followed):
     assert all((status == 'refused') == (cost > 4) for status, cost in steps)
     assert {status for status, _ in steps} == {'ok', 'refused'}
     assert 'over its limit 4' in (work_dir / 'search.log').read_text()
+
+
+def test_add_a_trainer(followed):
+    """Two epochs, then the network cut to half its multiply-adds, by one threshold for the scales of all layers."""
+    work_dir, trials = followed['add_a_trainer'].result()
+    assert [status for status, _ in trials] == ['ok'] * 3
+    found = MODELS.build(Config.fromfile(work_dir / 'best' / 'config.py').model)
+    load_checkpoint(found, str(work_dir / 'best' / 'weights.pth'), map_location='cpu', strict=True)
+    whole = MODELS.build(load_config('nasdet::morphnet/resnet18_digits.py').model)
+    load_checkpoint(whole, str(work_dir / 'training' / 'epoch_2.pth'), map_location='cpu', strict=True)
+    macs = [count(model, (3, 32, 32))['macs'] for model in (found, whole)]
+    assert 0.4 < macs[0] / macs[1] <= 0.5
+
+    graph, widths = trace_channels(whole, (3, 32, 32)), best(work_dir)['widths']
+    scales = Importance(whole, graph)().detach()
+    ranked = {name: scales[group.channels].sort(descending=True).values for name, group in graph.groups.items()}
+    cut = [scale for name, width in widths.items() for scale in ranked[name][width:].tolist()]
+    kept = [scale for name, width in widths.items() if width > 1 for scale in ranked[name][:width].tolist()]
+    assert cut and max(cut) < min(kept)
 
 
 def test_every_page_is_followed():
