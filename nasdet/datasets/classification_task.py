@@ -14,7 +14,7 @@ from nasdet.datasets.checks import check_files
 from nasdet.datasets.classification_metrics import Accuracy
 from nasdet.datasets.classification_splits import ClassificationDataset, StratifiedSubset, check_split, dataset_class
 from nasdet.datasets.contents import digest
-from nasdet.datasets.dataloaders import SPLITS, innermost, metric_of
+from nasdet.datasets.dataloaders import SPLITS, innermost, metric_of, networks_of
 from nasdet.errors import SearchError
 
 NOUN = 'classifier'
@@ -52,7 +52,8 @@ def point(cfg: Config, work_dir: Path) -> None:
     metric = _metric(cfg, len(classes))
     for split in ('val', 'test'):
         cfg[f'{split}_evaluator'] = copy.deepcopy(metric)
-    _set_num_classes(cfg.model, len(classes))
+    for network in networks_of(cfg):
+        _set_num_classes(network, len(classes))
 
 
 def check_splits(cfg: Config) -> None:

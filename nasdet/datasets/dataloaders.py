@@ -60,3 +60,9 @@ def metric_of(cfg: Mapping, types: Sequence[str]) -> Mapping:
     evaluators = cfg.get('val_evaluator') or cfg.get('test_evaluator') or []
     listed = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
     return next((evaluator for evaluator in listed if evaluator.get('type') in types), {})
+
+
+def networks_of(cfg: Mapping) -> list[Mapping]:
+    """Return the configs of the networks whose heads follow the data: the model, and a space's copy of it, if any."""
+    space = (cfg.get('search') or {}).get('space') or {}
+    return [cfg['model'], *([space['model']] if space.get('model') else [])]

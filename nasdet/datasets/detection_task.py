@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 from nasdet.datasets.checks import check_pictures
 from nasdet.datasets.coco import check_disjoint, read_json, write_splits
 from nasdet.datasets.contents import hash_file
-from nasdet.datasets.dataloaders import SPLITS, innermost, locate, metric_of
+from nasdet.datasets.dataloaders import SPLITS, innermost, locate, metric_of, networks_of
 from nasdet.datasets.metrics import DEFAULT_ITEMS, RawCocoMetric, check_kinds
 from nasdet.datasets.resolution import set_resolution
 from nasdet.datasets.sources import Source, open_source
@@ -54,7 +54,8 @@ def point(cfg: Config, work_dir: Path) -> None:
         holder[key] = _dataset(holder[key], files[split], image_dir, source.classes, split != 'train')
     for split in ('val', 'test'):
         cfg[f'{split}_evaluator'] = {**metrics, 'ann_file': str(files[split])}
-    _set_num_classes(cfg.model, len(source.classes))
+    for network in networks_of(cfg):
+        _set_num_classes(network, len(source.classes))
 
 
 def check_splits(cfg: Config) -> None:

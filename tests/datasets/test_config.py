@@ -69,6 +69,13 @@ def test_the_prepared_config_survives_a_file_and_another_folder(tmp_path, monkey
     assert len(build(read, 'val')) == 3 and build(read, 'val').metainfo['classes'] == CLASSES
 
 
+def test_a_spaces_copy_of_the_network_has_the_classes_of_the_data_too(tmp_path):
+    cfg = config(DIGITS)
+    cfg.search.space = dict(type='WidthSpace', model=copy.deepcopy(cfg.model))
+    prepared = prepare(cfg, tmp_path)
+    assert prepared.search.space.model == prepared.model != cfg.model
+
+
 def test_heads_evaluators_and_imports(tmp_path):
     prepared = prepare(config(DIGITS, custom_imports=dict(imports=['my.package', 'nasdet.models'])), tmp_path)
     roi_head = prepared.model.roi_head
