@@ -7,8 +7,9 @@
 For each seed the search of ``configs/bignas/mbconv_digits_coarse_to_fine.py`` is run: one training and its selection.
 Eight children of its Pareto front, spread evenly over it, are measured on test as they are cut out. Then each is
 trained alone on the same images, search-train. The eight trainings take, in multiply-adds, what training and selection
-took, each an eighth; a backward pass counts as two forward passes. Every figure becomes a row of ``front.csv`` at once,
-and what is there is not measured again.
+took, each an eighth; a backward pass counts as two forward passes. Once more each is trained alone for as many epochs
+as the supernet was, whatever that takes. Every figure becomes a row of ``front.csv`` at once, and what is there is not
+measured again.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from nasdet.search import Search
 from nasdet.training import build_runner
 from nasdet.training.subset import image_count
 
+CHILD, ALONE, AS_LONG = 'child', 'alone', 'alone_as_long'
 PASSES = 3          # a training step costs as many forward passes
 DRAWS = 200         # random children whose mean cost stands for those of the sandwich
 
@@ -72,48 +74,38 @@ class Seed:
                       f'raise search.searcher.mutations, or measure fewer', file=sys.stderr)
                 return False
             trials = spread(front, self.children)
-            share = total_cost(search, cost) / len(trials)
+            share = total_cost(search, cost) / (len(trials) * PASSES * image_count(search.config, 'train'))
             done = {(row['way'], row['trial']) for row in read_rows(self.results) if self._mine(row)}
             for trial in trials:
-                for way, run in (('child', self._child), ('alone', self._alone)):
+                equal_cost = max(1, round(share / trial.result.costs[cost.name]))
+                for way, epochs in ((CHILD, 0), (ALONE, equal_cost), (AS_LONG, search.estimator.epochs)):
                     if (way, str(trial.trial)) not in done:
-                        run(search, trial, share)
+                        self._measure(search, trial, way, epochs)
         return True
 
     def _mine(self, row: dict) -> bool:
         return {**self.start, 'seed': str(self.seed)}.items() <= row.items()
 
-    def _child(self, search: Search, trial: Trial, share: float) -> None:
-        """Measure a child as it is cut out."""
-        weights = self.folder / 'children' / f'{trial.trial}.pth'
-        search.estimator.weights(trial.proposal.genotype, None, weights)
-        runner = self._runner(search, trial, 0)
-        load_checkpoint(runner.model, str(weights), map_location='cpu', strict=True, logger='silent')
-        self._row(trial, 'child', 0, runner)
-
-    def _alone(self, search: Search, trial: Trial, share: float) -> None:
-        """Measure the same network trained alone, with an eighth of the search's cost."""
-        macs = trial.result.costs[search.costs[0].name]
-        epochs = max(1, round(share / (PASSES * macs * image_count(search.config, 'train'))))
-        runner = self._runner(search, trial, epochs)
-        runner.train()
-        self._row(trial, 'alone', epochs, runner)
-
-    def _runner(self, search: Search, trial: Trial, epochs: int):
+    def _measure(self, search: Search, trial: Trial, way: str, epochs: int) -> None:
+        """Measure a network that is trained alone, or, with no epochs, a child as it is cut out."""
+        begun = time.monotonic()
         config = Config(search.config.to_dict())
         config.val_dataloader, config.val_evaluator = config.test_dataloader, config.test_evaluator
         model = search.space.apply(trial.proposal.genotype, config.model)
-        self.begun = time.monotonic()
-        return build_runner(config, model, self.folder / 'alone' / str(trial.trial), epochs or 1, self.seed)
-
-    def _row(self, trial: Trial, way: str, epochs: int, runner) -> None:
+        runner = build_runner(config, model, self.folder / way / str(trial.trial), epochs or 1, self.seed)
+        if epochs:
+            runner.train()
+        else:
+            weights = self.folder / 'children' / f'{trial.trial}.pth'
+            search.estimator.weights(trial.proposal.genotype, None, weights)
+            load_checkpoint(runner.model, str(weights), map_location='cpu', strict=True, logger='silent')
         accuracy = runner.val_loop.run()['accuracy/top1']
         runner.close()
         macs = next(iter(trial.result.costs.values()))
         append_row(self.results, dict(
             self.start, seed=self.seed, trial=trial.trial, way=way, key=trial.key, macs=int(macs), epochs=epochs,
             reward=repr(trial.result.reward), accuracy=repr(float(accuracy)),
-            seconds=f'{time.monotonic() - self.begun:.1f}'))
+            seconds=f'{time.monotonic() - begun:.1f}'))
 
 
 def spread(front: list[Trial], number: int) -> list[Trial]:
@@ -150,7 +142,7 @@ def show(path: Path) -> None:
             shown = ', '.join(f'{int(row["macs"]) / 1e6:.2f} M: {float(row["accuracy"]):.4f}' for row in part)
             print(f'seed {seed}, {way}: {shown}')
         print('\nmean over the children of a seed, and the difference to the networks trained alone\n')
-        print(table(compare(means, 'alone')))
+        print(table(compare(means, ALONE)))
 
 
 def parse() -> argparse.Namespace:
