@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Callable
 
-from nasdet.finalists import Candidate
+from nasdet.confirm.finalists import Candidate
 
 TOLERANCE = 0.02
 

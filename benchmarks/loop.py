@@ -16,10 +16,10 @@ import numpy as np
 from mmengine.config import Config
 
 import tests.toys  # noqa: F401 - registers ToySpace and ToyEstimator
-from nasdet.dispatch import Dispatcher
 from nasdet.history import History
-from nasdet.loop import Loop
 from nasdet.search import Search
+from nasdet.search.dispatch import Dispatcher
+from nasdet.search.loop import Loop
 
 SEARCHERS = dict(
     RandomSearcher={},

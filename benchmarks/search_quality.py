@@ -20,14 +20,14 @@ from mmengine.config import Config
 from benchmarks.common import append_row, groups, open_config, read_rows, recipe_of
 from benchmarks.equal_cost import Finalist
 from nasdet.cli import CfgOptions
-from nasdet.comparison import LEVEL, compare, table
 from nasdet.confirm import Confirmation
+from nasdet.confirm.comparison import LEVEL, compare, table
+from nasdet.confirm.finalists import Candidate, check_buildable
 from nasdet.estimators.fingerprint import digest
-from nasdet.finalists import Candidate, check_buildable
 from nasdet.genotype import Genotype
-from nasdet.record import read_record
+from nasdet.history.record import read_record
+from nasdet.history.workdir import WorkDir
 from nasdet.search import Search
-from nasdet.workdir import WorkDir
 
 REWARDS, TEST = 'search_quality_rewards.csv', 'search_quality_test.csv'
 WINDOW = 2                  # open proposals of a search, whatever the slots: the same history on any machine

@@ -11,7 +11,7 @@ from nasdet.version import __version__
 
 # Where each command is carried out; imported only then, since torch takes seconds.
 COMMANDS = {
-    'search': ('nasdet.search_command', 'main'),
+    'search': ('nasdet.search.command', 'main'),
     'export': ('nasdet.export', 'main'),
     'report': ('nasdet.report', 'main'),
     'confirm': ('nasdet.confirm', 'main'),

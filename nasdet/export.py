@@ -11,12 +11,12 @@ from mmengine.config import Config, ConfigDict
 from nasdet import datasets
 from nasdet.bundle import MODULE, types, write_bundle
 from nasdet.errors import SearchError
-from nasdet.existing import ExistingSearch
 from nasdet.files import write_whole
 from nasdet.genotype import Genotype
 from nasdet.history import STEP, History, Trial
-from nasdet.record import read_record
-from nasdet.workdir import WorkDir
+from nasdet.history.existing import ExistingSearch
+from nasdet.history.record import read_record
+from nasdet.history.workdir import WorkDir
 
 GENOTYPE = 'genotype.json'
 # What an export holds; Python leaves the last one beside a module that it has imported.

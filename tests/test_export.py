@@ -13,7 +13,7 @@ from nasdet.costs.base import Cost
 from nasdet.errors import SearchError
 from nasdet.export import detector_config, export
 from nasdet.genotype import Genotype
-from nasdet.record import read_record
+from nasdet.history.record import read_record
 from nasdet.report import draw, read_report
 from nasdet.search import Search
 from nasdet.searchers import ListSearcher

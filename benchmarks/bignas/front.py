@@ -27,11 +27,11 @@ from benchmarks.bignas.common import SEARCH, SIDE, TABLES, WORK_DIR
 from benchmarks.classification_data import add_classification_data, data_options
 from benchmarks.common import append_row, groups, open_config, read_rows, recipe_of
 from nasdet.cli import CfgOptions
-from nasdet.comparison import compare, table
 from nasdet.config import load_config
+from nasdet.confirm.comparison import compare, table
 from nasdet.estimators.fingerprint import digest
 from nasdet.history import Trial
-from nasdet.record import read_record
+from nasdet.history.record import read_record
 from nasdet.search import Search
 from nasdet.training import build_runner
 from nasdet.training.subset import image_count

@@ -27,18 +27,18 @@ from benchmarks.classification_data import add_classification_data, data_options
 from benchmarks.common import append_row, build_estimator, groups, read_rows
 from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, parser_of, train_and_test
 from nasdet import search_command, zoo
-from nasdet.comparison import Comparison, compare, sentence, table
 from nasdet.config import load_config
 from nasdet.confirm import Confirmation
+from nasdet.confirm.comparison import Comparison, compare, sentence, table
+from nasdet.confirm.finalists import Candidate, check_buildable, published
 from nasdet.costs.complexity import count
 from nasdet.datasets import prepare
 from nasdet.estimators.fingerprint import digest, hash_config, hash_part
-from nasdet.finalists import Candidate, check_buildable, published
 from nasdet.genotype import Genotype
+from nasdet.history.record import read_record
+from nasdet.history.workdir import WorkDir
 from nasdet.models.meta import build_on_meta
-from nasdet.record import read_record
 from nasdet.registry import SPACES, TRAINERS, build
-from nasdet.workdir import WorkDir
 
 SEARCH, CONTROL, PUBLISHED = 'search', 'control', 'published'
 NOT_IN_RECIPE = ('data', 'seed', 'engine')      # what the dataloaders say already, what rows have, what changes nothing

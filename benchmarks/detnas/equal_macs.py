@@ -6,8 +6,8 @@ from typing import Mapping
 from mmengine.config import Config
 
 from benchmarks.equal_cost import Finalist, match
+from nasdet.confirm.finalists import Candidate
 from nasdet.costs.complexity import count
-from nasdet.finalists import Candidate
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.registry import COSTS, SPACES, build

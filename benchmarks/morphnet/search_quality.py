@@ -24,21 +24,21 @@ from mmengine.config import Config
 from benchmarks.common import append_row, groups, read_rows
 from benchmarks.morphnet.common import SEARCH, TABLES, WORK_DIR
 from benchmarks.search_quality import TEST, add_detection_data, figures_of, parser_of, train_and_test
-from nasdet.comparison import compare, sentence, table
 from nasdet.config import load_config
 from nasdet.confirm import Confirmation
+from nasdet.confirm.comparison import compare, sentence, table
+from nasdet.confirm.finalists import Candidate, check_buildable
 from nasdet.costs.complexity import count
 from nasdet.datasets import prepare
 from nasdet.estimators.fingerprint import digest, hash_config, hash_part
-from nasdet.finalists import Candidate, check_buildable
 from nasdet.genotype import Genotype
+from nasdet.history.record import read_record
+from nasdet.history.workdir import WorkDir
 from nasdet.models.meta import build_on_meta
-from nasdet.record import read_record
 from nasdet.registry import SPACES, build
-from nasdet.trained_search import TrainedSearch
+from nasdet.search.trained import TrainedSearch
 from nasdet.training.runner import source_epochs
 from nasdet.training.subset import image_count
-from nasdet.workdir import WorkDir
 
 SEARCHES = 'search_quality_searches.csv'
 FOUND, UNIFORM = 'morphnet', 'uniform'

@@ -7,8 +7,8 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from benchmarks.equal_cost import Finalist, match
+from nasdet.confirm.finalists import Candidate, published
 from nasdet.costs.complexity import count
-from nasdet.finalists import Candidate, published
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.registry import SPACES, build

@@ -13,7 +13,7 @@ from benchmarks.cells.common import METHODS
 from benchmarks.cells.search_quality import REWARDS, TEST, Seed
 from benchmarks.common import append_row, read_rows
 from nasdet.confirm import Confirmation
-from nasdet.confirm_run import train_and_test
+from nasdet.confirm.run import train_and_test
 from nasdet.genotype import Genotype
 from tests.benchmarks.helpers import run
 

@@ -9,8 +9,8 @@ import pytest
 from nasdet.costs import AdditiveMacs, Macs
 from nasdet.costs import distribution as distribution_module
 from nasdet.costs.distribution import SumDistribution, TooManySumsError
-from nasdet.limits import check_limits
 from nasdet.registry import COSTS, build
+from nasdet.search.limits import check_limits
 from nasdet.spaces import ChoiceBlockSpace, MergingCellSpace
 from nasdet.testing import check_cost
 from tests.spaces.helpers import every_genotype

@@ -10,8 +10,8 @@ from torch import nn
 
 from nasdet.costs import Latency
 from nasdet.costs.latency import device_name
-from nasdet.limits import over_limit
 from nasdet.registry import COSTS, build
+from nasdet.search.limits import over_limit
 from nasdet.testing import check_cost
 from tests.classifiers import TinySpace
 

@@ -15,12 +15,12 @@ from mmengine.registry import init_default_scope
 
 from nasdet.cli import main
 from nasdet.confirm import read_rows, run_config
-from nasdet.confirm_run import train_and_test
+from nasdet.confirm.finalists import published
+from nasdet.confirm.run import train_and_test
 from nasdet.convert import backbone_to_detector
-from nasdet.existing import ExistingSearch
-from nasdet.finalists import published
 from nasdet.genotype import Genotype
 from nasdet.history import History
+from nasdet.history.existing import ExistingSearch
 from tests.classifiers import TinySpace, drive, write_config
 
 DEADLINE = 240      # seconds; reached only where something hangs

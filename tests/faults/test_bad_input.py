@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nasdet import limits
 from nasdet.costs.base import Cost
 from nasdet.errors import SearchError
-from nasdet.search import Search
+from nasdet.search import Search, limits
 from nasdet.searchers import RandomSearcher
 from tests.datasets.toys import write, write_toy
 from tests.faults.conftest import CONFIG, TINY
@@ -165,7 +164,7 @@ def test_a_limit_that_nothing_meets(search, monkeypatch):
 
 def test_a_refused_limit_does_not_bind_the_folder(toy_search, tmp_path, monkeypatch):
     monkeypatch.setattr(limits, 'SECONDS', 0.2)
-    costs = [dict(type='tests.test_loop.Layers', limit=0)]
+    costs = [dict(type='tests.search.test_loop.Layers', limit=0)]
     assert 'limit of 0  of Layers(model), where the least seen is 1' in toy_search(costs=costs)
     costs[0]['limit'] = 3
     Search.from_cfg(toy_config(tmp_path / 'evaluations.log', 0, costs=costs), str(tmp_path / 'work')).close()

@@ -7,8 +7,8 @@ import pytest
 
 from nasdet.cli import main
 from nasdet.history import History
+from nasdet.history.workdir import WorkDir
 from nasdet.searchers import RandomSearcher
-from nasdet.workdir import WorkDir
 from tests.faults.drive import toy_config
 from tests.toys import ToySpace
 

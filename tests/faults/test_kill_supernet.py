@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nasdet.history import History
-from nasdet.workdir import WorkDir
+from nasdet.history.workdir import WorkDir
 from tests.faults.drive import drive_supernet
 
 DEADLINE = 240      # seconds for a run; reached only where something hangs

@@ -8,8 +8,8 @@ import pytest
 
 from nasdet.cli import main
 from nasdet.history import History
+from nasdet.history.workdir import WorkDir
 from nasdet.search import Search
-from nasdet.workdir import WorkDir
 from tests.faults.drive import toy_config
 
 # ---- the work dir

@@ -9,7 +9,7 @@ from nasdet.genotype import Genotype
 from nasdet.protocol import Result
 from nasdet.searchers import GenerationalEvolutionSearcher
 from nasdet.spaces.base import Choice, Space
-from tests.test_loop import Bench
+from tests.search.test_loop import Bench
 
 SMALL = dict(population=10, generations=4, parents=3, mutations=4, crossovers=4)
 

@@ -8,9 +8,9 @@ import pytest
 from mmengine.config import Config
 
 from nasdet import zoo
+from nasdet.confirm.finalists import published
 from nasdet.costs import AdditiveMacs, Macs
 from nasdet.errors import SearchError
-from nasdet.finalists import published
 from nasdet.genotype import Genotype
 from nasdet.spaces import ChoiceBlockSpace, MergingCellSpace, ProductSpace
 from nasdet.testing import check_cost, check_space

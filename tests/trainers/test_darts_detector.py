@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 
 from nasdet.config import load_config
+from nasdet.search.trained import TrainedSearch
 from nasdet.spaces import detector
-from nasdet.trained_search import TrainedSearch
 from nasdet.training import BilevelTrainLoop
 from tests.trainers.test_darts import state_of
 

@@ -11,8 +11,8 @@ from nasdet.config import load_config
 from nasdet.datasets import prepare
 from nasdet.errors import SearchError
 from nasdet.registry import TRAINERS, build
+from nasdet.search.trained import TrainedSearch
 from nasdet.spaces import ENASMicroSpace
-from nasdet.trained_search import TrainedSearch
 from nasdet.trainers import ENASTrainer
 from nasdet.training import set_path
 from tests.classifiers import TinySpace, write_config
