@@ -26,7 +26,7 @@ from benchmarks.cells.common import METHODS, SIDE, TABLES, WORK_DIR
 from benchmarks.classification_data import add_classification_data, data_options
 from benchmarks.common import append_row, build_estimator, groups, read_rows
 from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, parser_of, train_and_test
-from nasdet import search_command, zoo
+from nasdet import zoo
 from nasdet.config import load_config
 from nasdet.confirm import Confirmation
 from nasdet.confirm.comparison import Comparison, compare, sentence, table
@@ -39,6 +39,7 @@ from nasdet.history.record import read_record
 from nasdet.history.workdir import WorkDir
 from nasdet.models.meta import build_on_meta
 from nasdet.registry import SPACES, TRAINERS, build
+from nasdet.search import command
 
 SEARCH, CONTROL, PUBLISHED = 'search', 'control', 'published'
 NOT_IN_RECIPE = ('data', 'seed', 'engine')      # what the dataloaders say already, what rows have, what changes nothing
@@ -72,7 +73,7 @@ class Seed:
         """Run the search and its control unless both have their rows; return the best genotype of each."""
         folder = self.folder / 'search'
         if len(self.rows(REWARDS)) < 2:
-            search_command.main(argparse.Namespace(
+            command.main(argparse.Namespace(
                 config=str(self.path), work_dir=str(folder), cfg_options=self.options, control=True))
         for who, place in ((SEARCH, folder), (CONTROL, folder / 'control')):
             if who not in self.rows(REWARDS):

@@ -74,7 +74,7 @@ def test_half_measured_seeds_go_on(tmp_path, in_this_process, monkeypatch):
         append_row(args.results / REWARDS, dict(seed.start, who=who, seed=0, genotype=genotype.to_json()))
     append_row(args.results / TEST, dict(seed.start, who='search', seed=0, key='k', top1=1, macs=1, params=1,
                                          seconds=1))
-    monkeypatch.delattr(search_quality.search_command, 'main')
+    monkeypatch.delattr(search_quality.command, 'main')
     seed.test(seed.search())
     assert [folder.parent.name for folder in in_this_process] == ['control', 'published']
 
