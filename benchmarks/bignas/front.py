@@ -137,8 +137,10 @@ def show(path: Path) -> None:
     for (data, recipe), rows in groups(read_rows(path), 'data', 'recipe').items():
         print(f'\n{data}, recipe {recipe}: accuracy on test\n')
         means: dict[str, dict[int, float]] = {}
-        for (seed, way), part in groups(rows, 'seed', 'way').items():
-            means.setdefault(way, {})[int(seed)] = float(np.mean([float(row['accuracy']) for row in part]))
+        measured = groups(rows, 'seed', 'way')
+        for (seed, way), part in measured.items():
+            if len(part) == len(measured[seed, CHILD]):     # all that the seed's front has
+                means.setdefault(way, {})[int(seed)] = float(np.mean([float(row['accuracy']) for row in part]))
             shown = ', '.join(f'{int(row["macs"]) / 1e6:.2f} M: {float(row["accuracy"]):.4f}' for row in part)
             print(f'seed {seed}, {way}: {shown}')
         print('\nmean over the children of a seed, and the difference to the networks trained alone\n')
