@@ -7,8 +7,9 @@
 
 For each seed the search of ``configs/morphnet/retinanet_r18_digits.py`` shrinks the detector and expands it to half its
 cost. What it found is trained from scratch for as many epochs as the config says, on search-train and search-val, as
-``nasdet confirm`` does, and measured once on test. So is the detector with all widths multiplied by the factor of the
-same cost, to 1 %, but for longer: by as many training images as the search has used. Every figure becomes a row of
+``nasdet confirm`` does, and measured once on test; so it is once more, starting from the weights that the search leaves
+of it. The detector with all widths multiplied by the factor of the same cost, to 1 %, is trained from scratch for
+longer: by as many training images as the search has used. Every figure becomes a row of
 ``search_quality_searches.csv`` or ``search_quality_test.csv`` at once, and what is there is not measured again; a
 killed search goes on.
 """
@@ -41,7 +42,7 @@ from nasdet.training.runner import source_epochs
 from nasdet.training.subset import image_count
 
 SEARCHES = 'search_quality_searches.csv'
-FOUND, UNIFORM = 'morphnet', 'uniform'
+FOUND, TUNED, UNIFORM = 'morphnet', 'morphnet_tuned', 'uniform'
 TOLERANCE = 0.01        # of the costs of both
 NOT_IN_RECIPE = ('data', 'seed', 'control')     # what the dataloaders say already, what rows have, what is not run
 
@@ -80,7 +81,7 @@ class Seed:
         return self.rows(SEARCHES)[0]
 
     def test(self, row: dict[str, str]) -> None:
-        """Train and test what was found and the control, where they have no row yet.
+        """Train and test what was found, from scratch and from the search's weights, and the control, where not done.
 
         Args:
             row: Of the search.
@@ -89,7 +90,8 @@ class Seed:
         uniform = self._uniform(found)
         own = source_epochs(self.config)
         images = sum(image_count(self.config, split) for split in ('train', 'val'))
-        trainings = {FOUND: (found, own), UNIFORM: (uniform, own + round(int(row['images']) / images))}
+        longer = own + round(int(row['images']) / images)
+        trainings = {FOUND: (found, own), TUNED: (found, own), UNIFORM: (uniform, longer)}
         done = {row['who'] for row in self.rows(TEST)}
         for who, (genotype, epochs) in trainings.items():
             if who not in done:
@@ -106,7 +108,11 @@ class Seed:
         return uniform
 
     def _test(self, who: str, genotype: Genotype, epochs: int, images: int) -> None:
-        candidate = Candidate(who, self.space.key(genotype), self.space.apply(genotype, self.config.model))
+        model = self.space.apply(genotype, self.config.model)
+        if who == TUNED:
+            weights = self.folder / 'search' / 'best' / 'weights.pth'
+            model.init_cfg = dict(type='Pretrained', checkpoint=str(weights.absolute()))
+        candidate = Candidate(who, self.space.key(genotype), model)
         check_buildable([candidate])
         folder = WorkDir(self.folder / who)
         folder.acquire()
@@ -143,14 +149,16 @@ def show(folder: Path) -> None:
         searched = {row['seed']: int(row['images']) for row in read_rows(folder / SEARCHES)
                     if (row['data'], row['recipe']) == (data, recipe)}
         for row in rows:
-            images = int(row['images']) + (searched[row['seed']] if row['who'] == FOUND else 0)
+            images = int(row['images']) + (0 if row['who'] == UNIFORM else searched[row['seed']])
             print(f'seed {row["seed"]}, {row["who"]}: mAP {float(row["mAP"]):.4f}, {int(row["macs"]):,} multiply-adds, '
                   f'{int(row["params"]):,} parameters, {images:,} images in all')
         figures = figures_of(rows, 'who', 'mAP')
         if {FOUND, UNIFORM} <= figures.keys():
             found = compare(figures, UNIFORM)
             print(f'\nmAP on test, the difference to uniform scaling\n\n{table(found)}\n')
-            print(sentence(next(one for one in found if one.name == FOUND), UNIFORM, 'mAP'))
+            for one in found:
+                if one.name != UNIFORM:
+                    print(sentence(one, UNIFORM, 'mAP'))
 
 
 def parse() -> argparse.Namespace:

@@ -24,7 +24,8 @@ def trained(monkeypatch) -> list:
     calls = []
 
     def train_and_test(confirmation, candidate, seed):
-        calls.append((candidate.name, confirmation.epochs, seed))
+        start = candidate.model.get('init_cfg') or {}
+        calls.append((candidate.name, confirmation.epochs, seed, start.get('checkpoint')))
         return '0.25' if candidate.name == 'morphnet' else '0.2', '3'
 
     monkeypatch.setattr(search_quality, 'train_and_test', train_and_test)
@@ -44,10 +45,14 @@ def test_both_sides_have_equal_cost_and_equal_training_and_are_measured_once(arg
         for _ in range(2):
             seed.test(seed.search())
     longer = OWN_EPOCHS + round(SEARCH_IMAGES / 16)
-    assert trained == [(who, epochs, number) for number in (0, 1)
-                       for who, epochs in (('morphnet', OWN_EPOCHS), ('uniform', longer))]
+    weights = [str(Seed(args, number).folder / 'search' / 'best' / 'weights.pth') for number in (0, 1)]
+    assert trained == [
+        (who, epochs, number, start) for number in (0, 1)
+        for who, epochs, start in (('morphnet', OWN_EPOCHS, None), ('morphnet_tuned', OWN_EPOCHS, weights[number]),
+                                   ('uniform', longer, None))]
     rows = read_rows(args.results / TEST)
-    for morphnet, uniform in (rows[:2], rows[2:]):
+    for morphnet, tuned, uniform in (rows[:3], rows[3:]):
+        assert tuned['key'] == morphnet['key'] and tuned['images'] == morphnet['images']
         assert int(morphnet['macs']) == pytest.approx(int(uniform['macs']), rel=0.01)
         assert morphnet['key'] != uniform['key']
         total = int(morphnet['images']) + SEARCH_IMAGES
@@ -76,4 +81,4 @@ def test_step_and_search_quality_for_real(repo_root, tmp_path):
     said = run(repo_root, 'morphnet.search_quality', '--seeds', 0, '--results', tmp_path, '--work-dir',
                tmp_path / 'work', '--cfg-options', *options)
     assert said.returncode == 0, said.stdout
-    assert [row['epochs'] for row in read_rows(tmp_path / TEST)] == ['1', '2']
+    assert [row['epochs'] for row in read_rows(tmp_path / TEST)] == ['1', '1', '2']
