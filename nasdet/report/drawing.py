@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Optional, Sequence
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path
@@ -22,6 +23,7 @@ WIDE = (8.6, 3.8)                               # inches, as all below
 COLUMN, ROW, CHARACTER = 1.3, 0.85, 0.085
 
 
+@matplotlib.rc_context(STYLE)
 def draw_curves(curves: dict[str, Sequence[Optional[float]]], reward: str) -> bytes:
     """Draw every evaluation as a dot and the best so far as a line.
 
@@ -33,15 +35,11 @@ def draw_curves(curves: dict[str, Sequence[Optional[float]]], reward: str) -> by
     Returns:
         SVG.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=WIDE, layout='constrained')
-        axes = figure.add_subplot()
-        for (name, rewards), color in zip(curves.items(), (SEARCHED, CONTROL), strict=False):
-            _draw_curve(axes, name, rewards, color)
-        axes.set(xlabel='evaluations', ylabel=reward)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(axes)
-        return _svg(figure)
+    axes = _counting_axes('evaluations', reward)
+    for (name, rewards), color in zip(curves.items(), (SEARCHED, CONTROL), strict=False):
+        _draw_curve(axes, name, rewards, color)
+    _legend(axes)
+    return _svg(axes)
 
 
 def _draw_curve(axes, name: str, rewards: Sequence[Optional[float]], color: str) -> None:
@@ -55,6 +53,7 @@ def _draw_curve(axes, name: str, rewards: Sequence[Optional[float]], color: str)
                   transform=axes.get_xaxis_transform(), label=f'failed, {name}')
 
 
+@matplotlib.rc_context(STYLE)
 def draw_steps(rewards: Sequence[float], reward: str) -> bytes:
     """Draw the reward of each step of a training that searches.
 
@@ -65,15 +64,12 @@ def draw_steps(rewards: Sequence[float], reward: str) -> bytes:
     Returns:
         SVG.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=WIDE, layout='constrained')
-        axes = figure.add_subplot()
-        axes.plot(range(1, len(rewards) + 1), rewards, '.-', color=SEARCHED)
-        axes.set(xlabel='steps of the training', ylabel=reward)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return _svg(figure)
+    axes = _counting_axes('steps of the training', reward)
+    axes.plot(range(1, len(rewards) + 1), rewards, '.-', color=SEARCHED)
+    return _svg(axes)
 
 
+@matplotlib.rc_context(STYLE)
 def draw_costs(parts: Sequence[tuple[Sequence[float], float]], cost: str, unit: str) -> bytes:
     """Draw the cost after each step of a training that searches, and the goal of each of its parts.
 
@@ -85,20 +81,17 @@ def draw_costs(parts: Sequence[tuple[Sequence[float], float]], cost: str, unit: 
     Returns:
         SVG.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=WIDE, layout='constrained')
-        axes = figure.add_subplot()
-        first = 0
-        for number, (costs, goal) in enumerate(parts):
-            last = first + len(costs) - 1
-            axes.plot(range(first, last + 1), costs, '.-', color=SEARCHED, label='' if number else cost)
-            axes.plot([first, last], [goal, goal], '--', color=FAILED, linewidth=1, label='' if number else 'goal')
-            first = last
-        axes.set(xlabel='steps of the training', ylabel=f'{cost}, {unit}', ylim=(0, None))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(EngFormatter())
-        _legend(axes)
-        return _svg(figure)
+    axes = _counting_axes('steps of the training', f'{cost}, {unit}')
+    first = 0
+    for number, (costs, goal) in enumerate(parts):
+        last = first + len(costs) - 1
+        axes.plot(range(first, last + 1), costs, '.-', color=SEARCHED, label='' if number else cost)
+        axes.plot([first, last], [goal, goal], '--', color=FAILED, linewidth=1, label='' if number else 'goal')
+        first = last
+    axes.set_ylim(0, None)
+    axes.yaxis.set_major_formatter(EngFormatter())
+    _legend(axes)
+    return _svg(axes)
 
 
 def best_so_far(rewards: Sequence[Optional[float]]) -> list[tuple[int, float]]:
@@ -112,6 +105,7 @@ def best_so_far(rewards: Sequence[Optional[float]]) -> list[tuple[int, float]]:
     return points
 
 
+@matplotlib.rc_context(STYLE)
 def draw_scatter(points: Sequence[tuple[float, float]], best: int, cost: str, unit: str, reward: str,
                  limit: Optional[float] = None, front: Sequence[int] = ()) -> bytes:
     """Draw the reward of evaluated architectures against a cost.
@@ -128,23 +122,21 @@ def draw_scatter(points: Sequence[tuple[float, float]], best: int, cost: str, un
     Returns:
         SVG.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=WIDE, layout='constrained')
-        axes = figure.add_subplot()
-        if front:
-            axes.step(*_columns(sorted(points[index] for index in front)), where='post', color=CONTROL,
-                      label='Pareto front')
-        axes.scatter(*_columns(points), s=18, color=SEARCHED, alpha=0.5, linewidths=0,
-                     rasterized=len(points) > VECTOR_POINTS)
-        axes.plot(*points[best], 'o', markersize=11, fillstyle='none', color=INK, label='best reward')
-        if limit is not None and limit <= 1.5 * max(value for value, _ in points):
-            axes.axvline(limit, color=FAILED, linestyle='--', linewidth=1, label='limit')
-        axes.xaxis.set_major_formatter(EngFormatter())
-        axes.set(xlabel=f'{cost}, {unit}' if unit else cost, ylabel=reward)
-        _legend(axes)
-        return _svg(figure)
+    axes = _axes(f'{cost}, {unit}' if unit else cost, reward)
+    if front:
+        axes.step(*_columns(sorted(points[index] for index in front)), where='post', color=CONTROL,
+                  label='Pareto front')
+    axes.scatter(*_columns(points), s=18, color=SEARCHED, alpha=0.5, linewidths=0,
+                 rasterized=len(points) > VECTOR_POINTS)
+    axes.plot(*points[best], 'o', markersize=11, fillstyle='none', color=INK, label='best reward')
+    if limit is not None and limit <= 1.5 * max(value for value, _ in points):
+        axes.axvline(limit, color=FAILED, linestyle='--', linewidth=1, label='limit')
+    axes.xaxis.set_major_formatter(EngFormatter())
+    _legend(axes)
+    return _svg(axes)
 
 
+@matplotlib.rc_context(STYLE)
 def draw_graph(graph: Graph) -> bytes:
     """Draw an architecture from left to right.
 
@@ -164,17 +156,15 @@ def draw_graph(graph: Graph) -> bytes:
     centres = {name: (column * step, row * ROW) for name, (column, row) in places.items()}
     xs, ys = _columns(centres.values())
     left, right, low, high = min(xs) - width / 2, max(xs) + width / 2, min(ys) - 0.75 * ROW, max(ys) + 0.75 * ROW
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(right - left + 0.3, high - low))
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(left - 0.15, right + 0.15), ylim=(low, high))
-        axes.axis('off')
-        for y in sorted(set(ys)):
-            axes.plot([left, right], [y, y], color=FAINT, linewidth=0.8, linestyle=':', zorder=0)
-        for source, target, label in graph.edges:
-            _draw_edge(axes, centres, source, target, str(label), width)
-        _draw_nodes(axes, graph, centres, labels, width)
-        return _svg(figure)
+    axes = Figure(figsize=(right - left + 0.3, high - low)).add_axes((0, 0, 1, 1))
+    axes.set(xlim=(left - 0.15, right + 0.15), ylim=(low, high))
+    axes.axis('off')
+    for y in sorted(set(ys)):
+        axes.plot([left, right], [y, y], color=FAINT, linewidth=0.8, linestyle=':', zorder=0)
+    for source, target, label in graph.edges:
+        _draw_edge(axes, centres, source, target, str(label), width)
+    _draw_nodes(axes, graph, centres, labels, width)
+    return _svg(axes)
 
 
 def place(graph: Graph) -> dict:
@@ -229,6 +219,17 @@ def _draw_edge(axes, centres: dict, source, target, label: str, width: float) ->
                   bbox=dict(facecolor='white', edgecolor='none', pad=0.8, alpha=0.85))
 
 
+def _counting_axes(xlabel: str, ylabel: str) -> Axes:
+    """Return the axes of a new picture over whole numbers."""
+    axes = _axes(xlabel, ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return axes
+
+
+def _axes(xlabel: str, ylabel: str) -> Axes:
+    return Figure(figsize=WIDE, layout='constrained').add_subplot(xlabel=xlabel, ylabel=ylabel)
+
+
 def _legend(axes) -> None:
     axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=2, borderpad=0.2)
 
@@ -237,7 +238,7 @@ def _columns(pairs) -> tuple[list, list]:
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def _svg(figure: Figure) -> bytes:
+def _svg(axes: Axes) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format='svg', dpi=144, metadata={'Date': None})
+    axes.figure.savefig(buffer, format='svg', dpi=144, metadata={'Date': None})
     return buffer.getvalue()
