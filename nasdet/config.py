@@ -1,4 +1,4 @@
-"""Reading a config file, or one that the package carries: ``nasdet::nas_fpn/...``."""
+"""Reading a config file, or one that the package carries: ``nasdet::nas_fpn/...``; the network's part of it."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +43,11 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
     except (KeyError, TypeError, AttributeError) as error:
         raise SearchError(f'cannot set {options} in the config {name}: {error}') from error
     return config
+
+
+def network_of(config: Config) -> Config:
+    """Return a search config without ``search``: what estimators and trainers are given."""
+    return Config({name: part for name, part in config.items() if name != 'search'})
 
 
 def _path(name: str) -> Path:

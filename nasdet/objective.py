@@ -25,6 +25,11 @@ class Objective:
             raise ValueError(f"objective: a metric's name, or a dict of names with 'max' or 'min', not {spec!r}")
         self.goals = goals
 
+    @classmethod
+    def from_cfg(cls, search: Mapping) -> 'Objective':
+        """Return the objective of a config's ``search``: where it names none, the mAP of boxes."""
+        return cls(search.get('objective', 'coco/bbox_mAP'))
+
     @property
     def many(self) -> bool:
         """Whether there are several objectives, so that the reward is a tuple."""

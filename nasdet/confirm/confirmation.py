@@ -44,7 +44,7 @@ class Confirmation:
             raise SearchError(f'{folder.path}: this search has no network to train, so nothing to confirm')
         self.folder = folder.path / 'confirm'
         self.config = config
-        self.metric_names = list(Objective(config.search.get('objective', 'coco/bbox_mAP')).goals)
+        self.metric_names = list(Objective.from_cfg(config.search).goals)
         task_of(config).refuse_seen(config)
         self.epochs = epochs or _epochs(config)
         self._check_protocol()

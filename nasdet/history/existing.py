@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Callable, Optional
 
-from mmengine.config import Config
-
-from nasdet.config import load_config
+from nasdet.config import load_config, network_of
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 from nasdet.history.workdir import WorkDir
@@ -53,9 +51,8 @@ class ExistingSearch:
 
     def _surroundings(self) -> dict:
         """Return what an estimator and a trainer are built with."""
-        network = Config({key: value for key, value in self.config.items() if key != 'search'})
         folder = self.config.search.get('shared_dir', self.folder.path)
-        return dict(space=self.space, config=network, work_dir=folder)
+        return dict(space=self.space, config=network_of(self.config), work_dir=folder)
 
     def _build(self, registry, cfg, **context):
         try:

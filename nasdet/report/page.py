@@ -63,9 +63,7 @@ class Report:
     @property
     def reward_name(self) -> str:
         """What the reward is and on which data, such as 'coco/bbox_mAP (0 to 1) on search-val'."""
-        search = self.config.search
-        objective = Objective(search.get('objective', 'coco/bbox_mAP'))
-        name, goal = next(iter(objective.goals.items()))
+        name, goal = next(iter(Objective.from_cfg(self.config.search).goals.items()))
         unit = ' (0 to 1)' if name.startswith(('coco/', 'accuracy/')) else ''
         scope = ' on search-val' if 'val_dataloader' in self.config else ''
         return f'{"" if goal == "max" else "minus "}{name}{unit}{scope}'

@@ -7,6 +7,7 @@ from typing import Optional
 
 from mmengine.config import Config
 
+from nasdet.config import network_of
 from nasdet.console import Bar
 from nasdet.errors import SearchError
 from nasdet.export import export
@@ -16,6 +17,7 @@ from nasdet.history.workdir import WorkDir
 from nasdet.objective import Objective
 from nasdet.randomness import control_seed
 from nasdet.registry import COSTS, ENGINES, ESTIMATORS, SEARCHERS, SPACES, build
+from nasdet.search.checks import check_fingerprint, check_parts
 from nasdet.search.dispatch import Dispatcher
 from nasdet.search.limits import check_limits, record_limits
 from nasdet.search.loop import Loop, Rules
@@ -40,11 +42,10 @@ class Search:
             self.space = build(SPACES, search.space)
             seed = dict(seed=search.get('seed', 0))
             self.searcher = build(SEARCHERS, search.searcher, seed, space=self.space)
-            self.objective = Objective(search.get('objective', 'coco/bbox_mAP'))
+            self.objective = Objective.from_cfg(search)
             self.costs = [build(COSTS, cost, space=self.space, model=model) for cost in search.get('costs', [])]
             record_limits(search.get('costs', []), self.costs)
-            network = Config({key: value for key, value in config.items() if key != 'search'})
-            self.estimator = build(ESTIMATORS, search.estimator, seed, space=self.space, config=network,
+            self.estimator = build(ESTIMATORS, search.estimator, seed, space=self.space, config=network_of(config),
                                    work_dir=search.get('shared_dir', work_dir.path))
             self.engine = build(ENGINES, search.get('engine', dict(type='InlineEngine')), work_dir=work_dir.path)
             self._check_fit(model)
@@ -71,7 +72,7 @@ class Search:
             SearchError: Five failures in a row, or not one success.
         """
         self.estimator.prepare()
-        self._check_fingerprint()
+        check_fingerprint(self.estimator, self.history, self.work_dir.path)
         self.engine.start()
         try:
             reason = self._loop()
@@ -109,10 +110,6 @@ class Search:
 
     def _check_fit(self, model) -> None:
         """Refuse parts that do not fit each other, by the name of what is missing."""
-        missing = [name for name in self.estimator.requires if not self.space.can(name)]
-        if missing:
-            raise ValueError(f'{type(self.estimator).__name__} needs a space with {missing[0]}(), '
-                             f'{self.space.name} has none')
         if model is None and 'apply' in self.estimator.requires:
             raise ValueError(f'{type(self.estimator).__name__} trains a detector, and the config has no model')
         if self.objective.many and not self.searcher.many_objectives:
@@ -122,23 +119,12 @@ class Search:
         if unknown:
             raise ValueError(f'{type(self.searcher).__name__} needs the cost {unknown[0]!r}, and the costs of the '
                              f'search are {", ".join(known) or "none"}: name one of them')
-        if model is not None and self.space.can('check_model'):
-            self.space.check_model(model)
-        if self.estimator.metric_names is not None:
-            self.objective.check([*self.estimator.metric_names, *(cost.name for cost in self.costs)])
+        check_parts(self.estimator, self.space, self.costs, self.objective, model)
 
     def _rules(self, search) -> Rules:
         window = search.get('window') or self.history.meta('window') or self.engine.slots
         return Rules(search.get('seed', 0), search.budget.trials, window, search.get('order', 'trial'),
                      search.get('reuse', True))
-
-    def _check_fingerprint(self) -> None:
-        fingerprint = self.estimator.fingerprint
-        stored = self.history.meta('fingerprint')
-        if stored not in (None, fingerprint):
-            raise SearchError(f'{self.work_dir.path}: the data or the checkpoint that its scores were made with has '
-                              f'changed since; restore it, or choose another --work-dir')
-        self.history.set_meta('fingerprint', fingerprint)
 
     # ---- the loop, seen
 

@@ -9,6 +9,7 @@ from typing import Optional
 
 from mmengine.config import Config, ConfigDict
 
+from nasdet.config import network_of
 from nasdet.errors import SearchError
 from nasdet.export import export
 from nasdet.files import write_whole
@@ -20,6 +21,7 @@ from nasdet.objective import Objective
 from nasdet.protocol import Evaluation, Proposal, Result
 from nasdet.randomness import control_seed
 from nasdet.registry import COSTS, ESTIMATORS, SPACES, TRAINERS, build
+from nasdet.search.checks import check_fingerprint, check_parts
 from nasdet.search.opening import open_search
 from nasdet.search.sampling import Search
 
@@ -44,9 +46,9 @@ class TrainedSearch:
         search, model = config.search, config.get('model')
         try:
             self.space = build(SPACES, search.space)
-            self.objective = Objective(search.get('objective', 'coco/bbox_mAP'))
+            self.objective = Objective.from_cfg(search)
             self.costs = [build(COSTS, cost, space=self.space, model=model) for cost in search.get('costs', [])]
-            self.network = Config({key: value for key, value in config.items() if key != 'search'})
+            self.network = network_of(config)
             self.trainer = build(TRAINERS, search.trainer, dict(seed=search.get('seed', 0)), space=self.space,
                                  config=self.network, work_dir=work_dir.path)
             self._check_fit(model)
@@ -69,7 +71,7 @@ class TrainedSearch:
         Raises:
             SearchError: The training failed, or the data have changed since it began.
         """
-        self._check_fingerprint()
+        check_fingerprint(self.trainer, self.history, self.work_dir.path)
         self._started = time.perf_counter()
         if not self.history.meta('trained'):
             self.trainer.run(self._record)
@@ -156,9 +158,6 @@ class TrainedSearch:
 
     def _check_fit(self, model) -> None:
         name = type(self.trainer).__name__
-        missing = [method for method in self.trainer.requires if not self.space.can(method)]
-        if missing:
-            raise ValueError(f'{name} needs a space with {missing[0]}(), {self.space.name} has none')
         if model is None:
             raise ValueError(f'{name} trains a network, and the config has no model')
         if self.objective.many:
@@ -170,17 +169,7 @@ class TrainedSearch:
         limited = [cost.name for cost in self.costs if cost.limit is not None]
         if limited:
             raise ValueError(f'{name} refuses no architecture, so {limited[0]} can have no limit: leave it out')
-        if self.space.can('check_model'):
-            self.space.check_model(model)
-        if self.trainer.metric_names is not None:
-            self.objective.check([*self.trainer.metric_names, *(cost.name for cost in self.costs)])
-
-    def _check_fingerprint(self) -> None:
-        fingerprint, stored = self.trainer.fingerprint, self.history.meta('fingerprint')
-        if stored not in (None, fingerprint):
-            raise SearchError(f'{self.work_dir.path}: the data or the checkpoint that it was trained with has changed '
-                              f'since; restore it, or choose another --work-dir')
-        self.history.set_meta('fingerprint', fingerprint)
+        check_parts(self.trainer, self.space, self.costs, self.objective, model)
 
     # ---- the steps
 
