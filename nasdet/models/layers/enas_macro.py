@@ -13,6 +13,7 @@ from typing import Any, Mapping, Sequence
 from torch import nn
 
 from nasdet.models.layers.cells.convolutions import conv_norm, separable_conv_norm
+from nasdet.models.layers.cells.description import is_index
 from nasdet.models.layers.cells.dialect import Dialect
 from nasdet.models.layers.cells.pooling import pooling
 
@@ -36,11 +37,13 @@ def _check_layer(number: int, layer: Any) -> None:
         raise ValueError(f'layer {number} has the keys op and skips, not {layer!r}')
     if layer['op'] not in MACRO_OPS:
         raise ValueError(f'op of layer {number} is one of {", ".join(MACRO_OPS)}, not {layer["op"]!r}')
-    skips = list(layer['skips'])
-    if skips != sorted(set(skips)) or any(earlier not in range(number - 1) for earlier in skips):
+    skips = layer['skips']
+    if not isinstance(skips, (list, tuple)):
+        raise ValueError(f'skips of layer {number} are a list, not {skips!r}')
+    if not all(is_index(earlier, number - 1) for earlier in skips) or list(skips) != sorted(set(skips)):
         known = f'0 to {number - 2}, ascending' if number > 1 else 'none'
         raise ValueError(f'skips of layer {number} are some of {known} (the layer before is what it reads), not '
-                         f'{skips}')
+                         f'{list(skips)}')
 
 
 def halved_after(num_layers: int) -> tuple[int, int]:

@@ -135,6 +135,9 @@ def test_full_convolutions_in_the_place_of_separable_ones():
     (dict(layers=[dict(op='conv3', skips=[0]), *LAYERS[1:]]), 'skips of layer 1 are some of none'),
     (dict(layers=[*LAYERS[:2], dict(op='conv3', skips=[2])]), 'skips of layer 3 are some of 0 to 1, ascending'),
     (dict(layers=[*LAYERS[:2], dict(op='conv3', skips=[1, 0])]), r'skips of layer 3 .* not \[1, 0\]'),
+    (dict(layers=[*LAYERS[:2], dict(op='conv3', skips=0)]), 'skips of layer 3 are a list, not 0'),
+    (dict(layers=[*LAYERS[:2], dict(op='conv3', skips=[None, 0])]), r'skips of layer 3 .* not \[None, 0\]'),
+    (dict(layers=[*LAYERS[:2], dict(op='conv3', skips=[1.0])]), r'skips of layer 3 .* not \[1\.0\]'),
     (dict(layers=[*LAYERS[:2], dict(op='conv3')]), 'layer 3 has the keys op and skips')])
 def test_refuses_what_is_no_genotype(value, words):
     for network in (lambda: build(ENASMacroNet, value), lambda: build(ENASMacroSupernet, 3, OPS).set_path(value)):

@@ -82,13 +82,21 @@ def check_genotype(genotype: Mapping) -> None:
             _check_cell(name, genotype[name])
 
 
+def is_index(value: Any, number: int) -> bool:
+    """Return whether what a genotype says is one of the whole numbers below ``number``, from 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value in range(number)
+
+
 def _check_cell(name: str, cell: Any) -> None:
     if not isinstance(cell, Mapping) or set(cell) != {'blocks', 'concat'}:
         raise ValueError(f'the {name} cell has the keys blocks and concat, not {cell!r}')
+    for part in ('blocks', 'concat'):
+        if not isinstance(cell[part], (list, tuple)):
+            raise ValueError(f'{part} of the {name} cell is a list, not {cell[part]!r}')
     for index, block in enumerate(cell['blocks']):
         _check_block(f'{name} cell, block {index}', block, states=2 + index)
     states, concat = 2 + len(cell['blocks']), list(cell['concat'])
-    if not concat or len(set(concat)) < len(concat) or any(state not in range(states) for state in concat):
+    if not concat or not all(is_index(state, states) for state in concat) or len(set(concat)) < len(concat):
         raise ValueError(f'{name} cell: concat lists different states below {states}, at least one, not {concat}')
     idle = sorted(set(range(2, states)) - _graph(cell).used)
     if idle:
@@ -100,9 +108,9 @@ def _check_block(where: str, block: Any, states: int) -> None:
     if not isinstance(block, Sequence) or isinstance(block, str) or len(block) not in (4, 5):
         raise ValueError(f"{where} is a list such as [1, 'sep5', 0, 'sep3'], not {block!r}")
     for state, op in (block[0:2], block[2:4]):
-        if state not in range(states):
+        if not is_index(state, states):
             raise ValueError(f'{where} reads one of the states 0 to {states - 1}, not {state!r}')
-        if op not in OPERATIONS:
+        if op not in tuple(OPERATIONS):
             raise ValueError(f'{where}: {op!r} is not one of the operations {", ".join(OPERATIONS)}')
     if len(block) == 5 and block[4] not in COMBINES:
         raise ValueError(f'{where}: combine is one of {COMBINES}, not {block[4]!r}')
