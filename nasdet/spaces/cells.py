@@ -258,9 +258,7 @@ class CellSpace(Space):
             if name not in skeleton:
                 raise ValueError(f'nothing says {name} of the network: give the space backbone=dict({name}=...), or '
                                  f'the model a CellNetwork as its backbone')
-        if (skeleton.get('init_cfg') or {}).get('type') == 'Pretrained':
-            del skeleton['init_cfg']    # weights of another architecture
-        return skeleton
+        return detector.without_weights(skeleton)
 
     def check_model(self, model: Mapping) -> None:
         """Raise ValueError where neck or heads do not fit a backbone of this space."""

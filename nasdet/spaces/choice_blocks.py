@@ -5,7 +5,7 @@ section 3.3 and table 1.
 """
 
 import copy
-from typing import Any, Mapping, Optional, Sequence
+from typing import Mapping, Optional, Sequence
 
 import numpy as np
 from mmengine.config import ConfigDict
@@ -132,10 +132,7 @@ class ChoiceBlockSpace(Space):
             ValueError: The genotype is of another space, or nothing in the model config could read its maps.
         """
         self.encode(genotype)
-        own = dict(self.backbone)
-        own_init = _without_weights(own.pop('init_cfg', None))
-        if own_init:
-            own['init_cfg'] = own_init
+        own = detector.without_weights(self.backbone)
         return self._with_backbone(model, dict(own, type='DetNASNet', genotype=genotype.plain()))
 
     def supernet(self, model: Mapping) -> ConfigDict:
@@ -192,13 +189,6 @@ class ChoiceBlockSpace(Space):
                 graph.edges.append((graph.nodes[-1]['id'], node['id'], ''))
                 graph.nodes.append(node)
         return graph
-
-
-def _without_weights(init_cfg: Any) -> Any:
-    """Return an ``init_cfg`` without its pretrained weights: an entry, a list of them, or None."""
-    if isinstance(init_cfg, (list, tuple)):
-        return [init for init in init_cfg if init.get('type') != 'Pretrained']
-    return None if init_cfg and init_cfg.get('type') == 'Pretrained' else init_cfg
 
 
 def _preset(name: str) -> tuple:

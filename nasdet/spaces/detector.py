@@ -92,6 +92,16 @@ def replace_backbone(model: Mapping, backbone: Mapping, channels: Sequence[int],
     return channels_to_neck(fitted, [channels[index] for index in indices])
 
 
+def without_weights(backbone: Mapping) -> dict:
+    """Return a backbone's config whose ``init_cfg`` loads no weights, since they are another architecture's."""
+    kept = dict(backbone)
+    init = kept.pop('init_cfg', None)
+    others = [each for each in listed(init) if each.get('type') != 'Pretrained']
+    if not others:
+        return kept
+    return {**kept, 'init_cfg': others if isinstance(init, (list, tuple)) else init}
+
+
 def channels_to_neck(model: Mapping, channels: Sequence[int]) -> ConfigDict:
     """Return a copy of a model config whose first neck, or a classifier's last layer, reads maps of these channels."""
     model = ConfigDict(copy.deepcopy(model))

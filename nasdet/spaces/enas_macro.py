@@ -12,6 +12,7 @@ from mmengine.config import ConfigDict
 
 from nasdet.genotype import Genotype
 from nasdet.registry import SPACES
+from nasdet.spaces import detector
 from nasdet.spaces.base import Choice, Graph, Space
 
 SHARED = ('width', 'num_classes', 'dropout', 'fc_bias', 'init_cfg')     # what the supernet takes over of the network
@@ -128,9 +129,7 @@ class ENASMacroSpace(Space):
             if network.get(name) is None:
                 raise ValueError(f'nothing says {name} of the network: give the space backbone=dict({name}=...), or '
                                  f'the model an ENASMacroNet as its backbone')
-        if (network.get('init_cfg') or {}).get('type') == 'Pretrained':
-            del network['init_cfg']     # weights of another architecture
-        return network
+        return detector.without_weights(network)
 
     # ---- for drawing
 

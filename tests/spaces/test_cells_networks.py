@@ -108,7 +108,7 @@ def test_fits_the_detectors_of_mmdet(path):
 
 def test_the_skeleton_may_be_that_of_the_models_own_backbone():
     own = dict(SKELETON, type='CellNetwork', genotype='nasnet_a_4_1056', num_classes=7, drop_path=0.2,
-               init_cfg=dict(type='Pretrained', checkpoint='x.pth'))
+               init_cfg=[dict(type='Pretrained', checkpoint='x.pth')])
     model = ConfigDict(type='ImageClassifier', backbone=own)
     space = NASNetSpace(backbone=dict(width=12))
     applied = space.apply(draw(space), model)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
@@ -29,6 +29,7 @@ CASCADE_RPN = 'cascade_rpn/cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco.py'
 DYHEAD = 'dyhead/atss_r50_fpn_dyhead_1x_coco.py'
 LIBRA = 'libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py'
 ONE_STAGE, TWO_STAGE = (3, 4, 5, 6, 7), (2, 3, 4, 5, 6)
+LOADED, DRAWN = dict(type='Pretrained', checkpoint='x.pth'), dict(type='Kaiming', layer='Conv2d')
 
 
 def model_config(path):
@@ -235,3 +236,12 @@ def test_detector_with_a_supernet_and_with_a_genotype_of_another_width():
     alone.backbone, alone.bbox_head = supernet.backbone, supernet.bbox_head
     for ours, theirs in zip(alone(image), supernet(image), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize('given, kept', [
+    (None, None), (LOADED, None), (DRAWN, DRAWN), ([LOADED], None), ([DRAWN, LOADED], [DRAWN])])
+def test_a_backbone_without_the_weights_of_another_architecture(given, kept):
+    backbone = dict(type='ResNet', depth=18)
+    expected = backbone if kept is None else dict(backbone, init_cfg=kept)
+    for config in (dict(backbone, init_cfg=given), ConfigDict(backbone, init_cfg=given)):
+        assert detector.without_weights(config) == expected

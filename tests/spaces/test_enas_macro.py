@@ -47,6 +47,8 @@ def test_networks_take_over_what_the_config_says():
     for built in (network.backbone, supernet.backbone):
         assert built.stem.conv.out_channels == 6 and built.dropout.p == 0.1 and built.fc.out_features == 3
     assert supernet.backbone.stem.norm.running_mean is None
+    trained = dict(MODEL.backbone, init_cfg=[dict(type='Pretrained', checkpoint='x.pth')])
+    assert 'init_cfg' not in space.apply(genotype, dict(MODEL, backbone=trained)).backbone
 
 
 def test_skips_are_edges_of_the_drawing():
