@@ -63,6 +63,7 @@ def other(name, cells, width, side, params, macs=None, **options):
     other('amoebanet_a_cifar', 3, 24, 32, 843_322, 139_349_760),
     other('amoebanet_a_large', 6, 204, 331, 99_625_282, 26_623_181_694),
     other('amoebanet_a_large', 6, 448, 299, 468_151_184, 103_887_693_968),
+    other('amoebanet_b_mobile', 6, 190, 331, 79_008_676, 20_934_489_887),
     other('amoebanet_b_mobile', 6, 196, 331, 83_960_973, 22_272_815_179),
     other('amoebanet_c_mobile', 6, 228, 331, 155_272_667, 41_129_488_875),
     other('pnasnet_5_cifar', (2, 1, 1), 24, 32, 559_090, 112_046_784),
