@@ -175,8 +175,7 @@ def main(args) -> int:
         raise SearchError(f'--seeds is at least 1, not {args.seeds}')
     search = ExistingSearch(args.work_dir)
     folder = search.folder
-    folder.acquire()
-    try:
+    with folder:
         confirmation = Confirmation(folder, search.config, args.epochs)
         record = read_record(folder.history)
         candidates = choose(search.config, search.space, record, args.top_k, args.baselines or ())
@@ -184,7 +183,5 @@ def main(args) -> int:
         text = summary(confirmation.run(candidates, range(args.seeds)), candidates, confirmation.epochs)
         write_whole(confirmation.folder / 'README.md', f'# Confirmation\n\n{text}'.encode())
         report = write_report(folder.path)
-    finally:
-        folder.release()
     print(f'{text}\nruns: {confirmation.folder}\nreport: {report}')
     return 0

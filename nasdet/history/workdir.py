@@ -12,7 +12,7 @@ DIFFERENCES_SHOWN = 10
 
 
 class WorkDir:
-    """The folder of one search, held by one process at a time.
+    """The folder of one search, held by one process at a time: until :meth:`release`, or within ``with``.
 
     Args:
         path: Made where absent.
@@ -71,6 +71,13 @@ class WorkDir:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def __enter__(self) -> 'WorkDir':
+        self.acquire()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.release()
 
 
 def check_identity(stored: dict, given: dict, path: Path) -> None:

@@ -39,9 +39,8 @@ def open_search(make: Callable[[Config, WorkDir, History], AnySearch], cfg: Conf
     if not (work_dir or cfg.get('work_dir')):
         raise SearchError('no work dir: give --work-dir')
     folder = WorkDir(work_dir or cfg.work_dir)
-    folder.acquire()
     with ExitStack() as on_error:
-        on_error.callback(folder.release)
+        on_error.enter_context(folder)
         history = History(folder.history, durable=cfg.search.get('durable', False))
         on_error.callback(history.close)
         _log_to(folder.log)
