@@ -1,5 +1,6 @@
-"""What the benchmarks share: configs, prepared as a search prepares them, and tables that grow."""
+"""What the benchmarks share: their commands, configs, prepared as a search prepares them, and tables that grow."""
 
+import argparse
 import csv
 import fcntl
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any, Mapping, Optional
 import numpy as np
 from mmengine.config import Config
 
-from nasdet.config import load_config
+from nasdet.cli import CfgOptions
+from nasdet.config import load_config, network_of
 from nasdet.datasets import prepare
 from nasdet.estimators.base import Estimator
 from nasdet.estimators.fingerprint import digest, hash_config, hash_file
@@ -18,6 +20,23 @@ from nasdet.spaces.base import Space
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 WORK_DIR = Path('work_dirs') / 'benchmarks'
+
+
+def parser_of(description: str, results: Path, work_dir: Path) -> argparse.ArgumentParser:
+    """Return a parser of what all benchmarks take that write tables.
+
+    Args:
+        description: Of the command.
+        results: The table, or the folder of the tables, where the command does not say.
+        work_dir: Likewise where it works.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE',
+                        help='settings of the shipped configs to override, for a quick try')
+    parser.add_argument('--show', action='store_true', help='measure nothing, print what is there')
+    parser.add_argument('--results', type=Path, default=results, help='the table, or the folder of the tables')
+    parser.add_argument('--work-dir', type=Path, default=work_dir)
+    return parser
 
 
 def open_config(path: Path, folder: Path, options: Optional[Mapping[str, Any]] = None) -> Config:
@@ -38,9 +57,8 @@ def open_config(path: Path, folder: Path, options: Optional[Mapping[str, Any]] =
 
 def build_estimator(config: Config, work_dir: Path) -> tuple[Space, Estimator]:
     """Return the space and the estimator of a prepared config."""
-    network = Config({name: part for name, part in config.items() if name != 'search'})
     space = build(SPACES, config.search.space)
-    return space, build(ESTIMATORS, config.search.estimator, space=space, config=network, work_dir=work_dir)
+    return space, build(ESTIMATORS, config.search.estimator, space=space, config=network_of(config), work_dir=work_dir)
 
 
 def recipe_of(config: Config) -> str:
@@ -83,12 +101,13 @@ def draw(space: Space, index: int) -> Genotype:
     return space.sample(np.random.default_rng((0, index)))
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where it does not exist."""
+def read_rows(path: Path, **cells: Any) -> list[dict[str, str]]:
+    """Return the rows of a table that have some cells, compared as text; none where there is no table."""
     if not path.exists():
         return []
+    wanted = {column: str(value) for column, value in cells.items()}
     with open(path, newline='') as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:

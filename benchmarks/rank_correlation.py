@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from benchmarks.common import append_row, build_estimator, draw, groups, open_recipe, read_rows
+from benchmarks.common import append_row, build_estimator, draw, groups, open_recipe, parser_of, read_rows
 from benchmarks.correlation import correlate, partial_tau, tau
 from nasdet.cli import CfgOptions
 from nasdet.engines import LocalEngine
@@ -65,8 +65,7 @@ class Table:
 
     def missing(self, genotypes: int, seeds: Iterable[int]) -> Iterator[tuple[Genotype, int]]:
         """Yield what is to be measured still: all genotypes with one seed, then with the next."""
-        wanted = {name: str(value) for name, value in self.start.items()}
-        done = {(row['key'], int(row['seed'])) for row in read_rows(self.path) if wanted.items() <= row.items()}
+        done = {(row['key'], int(row['seed'])) for row in read_rows(self.path, **self.start)}
         for seed in seeds:
             for genotype in (draw(self.space, index) for index in range(genotypes)):
                 if (self.space.key(genotype), seed) not in done:
@@ -204,8 +203,7 @@ def draw_picture(rows: list[dict], path: Path) -> None:
 
 
 def parse(study: Study) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=study.description,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(study.description, study.results, study.work_dir)
     parser.add_argument('--genotypes', type=int, default=30)
     parser.add_argument('--seeds', type=int, default=2, help='of the stand-alone trainings')
     parser.add_argument('--slots', type=int, default=1, help='trainings at once, one thread each')
@@ -213,12 +211,7 @@ def parse(study: Study) -> argparse.Namespace:
     parser.add_argument('--supernet-seed', type=int, default=0)
     parser.add_argument('--supernet-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE',
                         help="settings of the supernet's config to override")
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE',
-                        help='settings of both configs to override, for a quick try')
-    parser.add_argument('--show', action='store_true', help='measure nothing, print the correlations')
     parser.add_argument('--picture', action='store_true', help='with --show: draw them too')
-    parser.add_argument('--results', type=Path, default=study.results)
-    parser.add_argument('--work-dir', type=Path, default=study.work_dir)
     return parser.parse_args()
 
 

@@ -17,9 +17,9 @@ from typing import Collection, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
-from benchmarks.common import append_row, groups, open_config, read_rows, recipe_of
+from benchmarks.common import append_row, groups, open_config, parser_of, read_rows, recipe_of
+from benchmarks.detection_data import add_detection_data, coco_files
 from benchmarks.equal_cost import Finalist
-from nasdet.cli import CfgOptions
 from nasdet.confirm import Confirmation
 from nasdet.confirm.comparison import LEVEL, compare, table
 from nasdet.confirm.finalists import Candidate, check_buildable
@@ -95,8 +95,7 @@ class Seed:
 
     def rows(self, name: str) -> list[dict[str, str]]:
         """Return the rows of this seed that a table has."""
-        wanted = dict(self.start, seed=str(self.seed))
-        return [row for row in read_rows(self.results / name) if wanted.items() <= row.items()]
+        return read_rows(self.results / name, **self.start, seed=self.seed)
 
     def search(self) -> dict[str, Genotype]:
         """Run the searches that have no row yet; return the best genotype of each."""
@@ -133,14 +132,10 @@ class Seed:
         left = {name: genotype for name, genotype in genotypes.items() if (name, genotype.digest()) not in done}
         finalists = self.study.finalists(self.config, left)
         check_buildable([finalist.candidate for finalist in finalists])
-        folder = WorkDir(self.folder)
-        folder.acquire()
-        try:
+        with WorkDir(self.folder) as folder:
             confirmation = Confirmation(folder, self.config)
             for finalist in finalists:
                 self._confirm(confirmation, finalist)
-        finally:
-            folder.release()
 
     def _confirm(self, confirmation: Confirmation, finalist: Finalist) -> None:
         figure, seconds = train_and_test(confirmation, finalist.candidate, self.seed)
@@ -164,12 +159,8 @@ def open_data(study: Study, args: argparse.Namespace, folder: Path) -> Config:
     options = {**({} if trials is None else {'search.budget.trials': trials}), **args.cfg_options}
     if args.data == 'digits':
         return open_config(study.config(args), folder, {'search.data.root': str(args.work_dir.absolute()), **options})
-    if not (args.ann and args.images and args.test_ann):
-        raise SystemExit(f'--data {args.data} needs --ann, --images and --test-ann')
-    files = dict(ann_file=args.ann, image_dir=args.images, test_ann_file=args.test_ann,
-                 test_image_dir=args.test_images or args.images)
-    return open_config(study.config(args), folder,
-                       {**{f'search.data.{name}': path for name, path in files.items()}, **options})
+    files = {f'search.data.{name}': path for name, path in coco_files(args).items()}
+    return open_config(study.config(args), folder, {**files, **options})
 
 
 def show(study: Study, folder: Path) -> None:
@@ -211,39 +202,13 @@ def verdict(figures: Mapping[str, Mapping[int, float]], baseline: str, searchers
 
 
 def parse(study: Study) -> argparse.Namespace:
-    parser = parser_of(study.description, study.results, study.work_dir, seeds=5)
+    parser = parser_of(study.description, study.results, study.work_dir)
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2, 3, 4])
     add_detection_data(parser)
     parser.add_argument('--trials', type=int, help=f'of each search; default: {study.trials or "as the config says"}')
     parser.add_argument('--slots', type=int, default=1, help='candidates scored at once, one thread each')
     study.add_arguments(parser)
     return parser.parse_args()
-
-
-def parser_of(description: str, results: Path, work_dir: Path, seeds: int) -> argparse.ArgumentParser:
-    """Return a parser of what all such benchmarks take.
-
-    Args:
-        description: Of the command.
-        results: Folder of the tables, where the command does not say.
-        work_dir: Likewise where it works.
-        seeds: How many seeds it measures, likewise.
-    """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--seeds', nargs='+', type=int, default=list(range(seeds)))
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
-    parser.add_argument('--results', type=Path, default=results, help='folder of the tables')
-    parser.add_argument('--work-dir', type=Path, default=work_dir)
-    return parser
-
-
-def add_detection_data(parser: argparse.ArgumentParser) -> None:
-    """Add the built-in detection data, or COCO files of one's own, to what a benchmark takes."""
-    parser.add_argument('--data', default='digits', help='digits, or a name for the COCO files that the others give')
-    parser.add_argument('--ann', help='annotations to search and train with')
-    parser.add_argument('--images', help='folder of their pictures')
-    parser.add_argument('--test-ann', help='annotations of the test split')
-    parser.add_argument('--test-images', help='folder of its pictures; default: that of --images')
 
 
 def main(study: Study) -> int:

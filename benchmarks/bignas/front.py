@@ -25,8 +25,7 @@ from mmengine.runner import load_checkpoint
 
 from benchmarks.bignas.common import SEARCH, SIDE, TABLES, WORK_DIR
 from benchmarks.classification_data import add_classification_data, data_options
-from benchmarks.common import append_row, groups, open_config, read_rows, recipe_of
-from nasdet.cli import CfgOptions
+from benchmarks.common import append_row, groups, open_config, parser_of, read_rows, recipe_of
 from nasdet.config import load_config
 from nasdet.confirm.comparison import compare, table
 from nasdet.estimators.fingerprint import digest
@@ -75,16 +74,13 @@ class Seed:
                 return False
             trials = spread(front, self.children)
             share = total_cost(search, cost) / (len(trials) * PASSES * image_count(search.config, 'train'))
-            done = {(row['way'], row['trial']) for row in read_rows(self.results) if self._mine(row)}
+            done = {(row['way'], row['trial']) for row in read_rows(self.results, **self.start, seed=self.seed)}
             for trial in trials:
                 equal_cost = max(1, round(share / trial.result.costs[cost.name]))
                 for way, epochs in ((CHILD, 0), (ALONE, equal_cost), (AS_LONG, search.estimator.epochs)):
                     if (way, str(trial.trial)) not in done:
                         self._measure(search, trial, way, epochs)
         return True
-
-    def _mine(self, row: dict) -> bool:
-        return {**self.start, 'seed': str(self.seed)}.items() <= row.items()
 
     def _measure(self, search: Search, trial: Trial, way: str, epochs: int) -> None:
         """Measure a network that is trained alone, or, with no epochs, a child as it is cut out."""
@@ -148,15 +144,11 @@ def show(path: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, TABLES / 'front.csv', WORK_DIR)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--children', type=int, default=8, help='measured of each seed')
     parser.add_argument('--slots', type=int, default=1, help='children scored at once, one thread each')
     add_classification_data(parser)
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--show', action='store_true', help='measure nothing, print the tables')
-    parser.add_argument('--results', type=Path, default=TABLES / 'front.csv')
-    parser.add_argument('--work-dir', type=Path, default=WORK_DIR)
     return parser.parse_args()
 
 

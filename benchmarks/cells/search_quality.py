@@ -24,10 +24,10 @@ from mmengine.config import Config
 
 from benchmarks.cells.common import METHODS, SIDE, TABLES, WORK_DIR
 from benchmarks.classification_data import add_classification_data, data_options
-from benchmarks.common import append_row, build_estimator, groups, read_rows
-from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, parser_of, train_and_test
+from benchmarks.common import append_row, build_estimator, groups, parser_of, read_rows
+from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, train_and_test
 from nasdet import zoo
-from nasdet.config import load_config
+from nasdet.config import load_config, network_of
 from nasdet.confirm import Confirmation
 from nasdet.confirm.comparison import Comparison, compare, sentence, table
 from nasdet.confirm.finalists import Candidate, check_buildable, published
@@ -66,8 +66,7 @@ class Seed:
 
     def rows(self, name: str) -> dict[str, dict[str, str]]:
         """Return the rows of this method and seed that a table has: who -> row."""
-        wanted = dict(self.start, seed=str(self.seed))
-        return {row['who']: row for row in read_rows(self.results / name) if wanted.items() <= row.items()}
+        return {row['who']: row for row in read_rows(self.results / name, **self.start, seed=self.seed)}
 
     def search(self) -> dict[str, Genotype]:
         """Run the search and its control unless both have their rows; return the best genotype of each."""
@@ -85,14 +84,10 @@ class Seed:
         done = self.rows(TEST)
         candidates = [candidate for candidate in self._candidates(found) if candidate.name not in done]
         check_buildable(candidates)
-        folder = WorkDir(self.folder)
-        folder.acquire()
-        try:
+        with WorkDir(self.folder) as folder:
             confirmation = Confirmation(folder, self.config, self.epochs)
             for candidate in candidates:
                 self._test(confirmation, candidate)
-        finally:
-            folder.release()
 
     def _candidates(self, found: Mapping[str, Genotype]) -> list[Candidate]:
         candidates = [Candidate(who, self.space.key(genotype), self.space.apply(genotype, self.config.model))
@@ -142,9 +137,9 @@ def outcome(folder: Path) -> dict[str, Any]:
     record, config = read_record(folder / 'history.sqlite'), load_config(str(folder / 'config.py'))
     rewarded = read_record(folder / 'alone' / 'history.sqlite') if 'trainer' in config.search else record
     if 'trainer' in config.search:
-        network = Config({name: part for name, part in config.items() if name != 'search'})
         space = build(SPACES, config.search.space)
-        images = build(TRAINERS, config.search.trainer, space=space, config=network, work_dir=folder).images
+        trainer = build(TRAINERS, config.search.trainer, space=space, config=network_of(config), work_dir=folder)
+        images = trainer.images
     else:
         images = len(record.evaluated) * build_estimator(config, folder)[1].training_images
     return dict(reward=repr(rewarded.ranking[0].result.reward), evaluations=len(record.evaluated),
@@ -193,7 +188,8 @@ def means(rows: list[dict[str, str]], method: str, columns: Sequence[str]) -> st
 
 
 def parse() -> argparse.Namespace:
-    parser = parser_of(__doc__, TABLES, WORK_DIR / 'search_quality', seeds=3)
+    parser = parser_of(__doc__, TABLES, WORK_DIR / 'search_quality')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--method', nargs='+', choices=METHODS, default=list(METHODS), help='default: all')
     add_classification_data(parser)
     parser.add_argument('--slots', type=int, default=1, help='networks trained at once, one thread each, where the '

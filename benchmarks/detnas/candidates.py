@@ -25,10 +25,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import MODELS
 from torch import nn
 
-from benchmarks.common import append_row, build_estimator, draw, groups, open_recipe, read_rows
+from benchmarks.common import append_row, build_estimator, draw, groups, open_recipe, parser_of, read_rows
 from benchmarks.correlation import correlate, tau
 from benchmarks.detnas.common import SUPERNET, TABLES, WORK_DIR
-from nasdet.cli import CfgOptions
 from nasdet.estimators.scoring import SupernetScorer, scoring_loader
 from nasdet.estimators.supernet import SupernetEstimator
 from nasdet.genotype import Genotype
@@ -76,8 +75,7 @@ def timed(score: Callable, *args) -> tuple[dict, float]:
 def measure(estimator: SupernetEstimator, recipe: str, objective: str, args: argparse.Namespace) -> None:
     """Score what has no row yet in both ways."""
     start = dict(recipe=recipe, supernet_seed=args.supernet_seed)
-    wanted = {name: str(value) for name, value in start.items()}
-    done = {row['key'] for row in read_rows(args.results) if wanted.items() <= row.items()}
+    done = {row['key'] for row in read_rows(args.results, **start)}
     for genotype in (draw(estimator.space, index) for index in range(args.candidates)):
         key = estimator.space.key(genotype)
         if key not in done:
@@ -128,14 +126,10 @@ def resident() -> float:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, TABLES / 'candidates.csv', WORK_DIR / 'candidates')
     parser.add_argument('--candidates', type=int, default=20)
     parser.add_argument('--supernet-seed', type=int, default=0)
     parser.add_argument('--memory', type=int, metavar='CANDIDATES', help='look at memory over so many instead')
-    parser.add_argument('--show', action='store_true', help='measure nothing, print what is there')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--results', type=Path, default=TABLES / 'candidates.csv')
-    parser.add_argument('--work-dir', type=Path, default=WORK_DIR / 'candidates')
     return parser.parse_args()
 
 

@@ -22,9 +22,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from benchmarks.common import append_row, groups, read_rows
+from benchmarks.common import append_row, groups, parser_of, read_rows
+from benchmarks.detection_data import add_detection_data, coco_files
 from benchmarks.morphnet.common import SEARCH, TABLES, WORK_DIR
-from benchmarks.search_quality import TEST, add_detection_data, figures_of, parser_of, train_and_test
+from benchmarks.search_quality import TEST, figures_of, train_and_test
 from nasdet.config import load_config
 from nasdet.confirm import Confirmation
 from nasdet.confirm.comparison import compare, sentence, table
@@ -65,8 +66,7 @@ class Seed:
 
     def rows(self, name: str) -> list[dict[str, str]]:
         """Return the rows of this seed that a table has."""
-        wanted = dict(self.start, seed=str(self.seed))
-        return [row for row in read_rows(self.results / name) if wanted.items() <= row.items()]
+        return read_rows(self.results / name, **self.start, seed=self.seed)
 
     def search(self) -> dict[str, str]:
         """Run the search unless it has its row; return that."""
@@ -114,12 +114,8 @@ class Seed:
             model.init_cfg = dict(type='Pretrained', checkpoint=str(weights.absolute()))
         candidate = Candidate(who, self.space.key(genotype), model)
         check_buildable([candidate])
-        folder = WorkDir(self.folder / who)
-        folder.acquire()
-        try:
+        with WorkDir(self.folder / who) as folder:
             figure, seconds = train_and_test(Confirmation(folder, self.config, epochs), candidate, self.seed)
-        finally:
-            folder.release()
         costs = count(build_on_meta(candidate.model), self.space.input_shape)
         append_row(self.results / TEST, dict(self.start, who=who, seed=self.seed, key=candidate.key, mAP=figure,
                                              epochs=epochs, images=images, **costs, seconds=seconds))
@@ -129,11 +125,7 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of the shipped config that the command overrides."""
     if args.data == 'digits':
         return {'search.data.root': str(args.work_dir.absolute()), **args.cfg_options}
-    if not (args.ann and args.images and args.test_ann):
-        raise SystemExit(f'--data {args.data} needs --ann, --images and --test-ann')
-    data = dict(_delete_=True, type='coco', ann_file=args.ann, image_dir=args.images, test_ann_file=args.test_ann,
-                test_image_dir=args.test_images or args.images)
-    return {'search.data': data, **args.cfg_options}
+    return {'search.data': dict(_delete_=True, type='coco', **coco_files(args)), **args.cfg_options}
 
 
 def recipe_of(config: Config) -> str:
@@ -162,7 +154,8 @@ def show(folder: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = parser_of(__doc__, TABLES, WORK_DIR / 'search_quality', seeds=3)
+    parser = parser_of(__doc__, TABLES, WORK_DIR / 'search_quality')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     add_detection_data(parser)
     return parser.parse_args()
 
