@@ -9,7 +9,8 @@ train_dataloader = dict(num_workers=0)
 val_dataloader = dict(num_workers=0)
 test_dataloader = dict(num_workers=0)
 train_cfg = dict(max_epochs=60)
-optim_wrapper = dict(optimizer=dict(lr=0.05, weight_decay=1e-5), clip_grad=dict(max_norm=1.0))
+# One norm clips the sum of four gradients. With a rate of 0.05 the smaller children are far from done after 60 epochs.
+optim_wrapper = dict(optimizer=dict(lr=0.15, weight_decay=1e-5), clip_grad=dict(max_norm=4.0))
 # The rate falls to 5 % of its start in 40 epochs and stays there.
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=20, by_epoch=False),
