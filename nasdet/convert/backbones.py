@@ -6,8 +6,10 @@ from typing import Mapping
 from mmengine.config import ConfigDict
 
 from nasdet.spaces.detector import backbone_channels
+from nasdet.spaces.detector import check as check_strides
 
-HEAD_ARGUMENTS = ('head', 'num_classes', 'dropout')     # of backbones that classify by themselves, such as DetNASNet
+# Of backbones that classify by themselves, such as DetNASNet and CellNetwork.
+HEAD_ARGUMENTS = ('head', 'num_classes', 'dropout', 'fc_bias', 'auxiliary', 'auxiliary_head')
 
 
 def backbone_to_detector(classifier: Mapping, checkpoint: str, detector: Mapping, **options) -> ConfigDict:
@@ -29,7 +31,8 @@ def backbone_to_detector(classifier: Mapping, checkpoint: str, detector: Mapping
         with mean, standard deviation and channel order in ``data_preprocessor``.
 
     Raises:
-        ValueError: The classifier does not say how its input is normalised.
+        ValueError: The classifier does not say how its input is normalised, or the detector's heads expect maps of
+            other strides than those of the backbone, such as one with a stem for small images.
     """
     preprocessor = classifier.get('data_preprocessor') or {}
     missing = {'mean', 'std'} - preprocessor.keys()
@@ -49,6 +52,7 @@ def backbone_to_detector(classifier: Mapping, checkpoint: str, detector: Mapping
     if first and 'in_channels' in first:
         first['in_channels'] = backbone_channels(backbone)
     model['data_preprocessor'] = _detection_input(preprocessor, model.get('data_preprocessor') or {})
+    check_strides(model)
     return ConfigDict(model)
 
 

@@ -89,3 +89,16 @@ def test_the_head_of_a_backbone_is_left_out(detector):
     model = backbone_to_detector(classifier, 'weights.pth', detector)
     assert model.backbone.keys() == {'type', 'genotype', 'out_indices', 'init_cfg'}
     assert model.neck.in_channels == [64, 160, 320, 640]
+
+
+def test_a_backbone_of_other_strides_is_refused(detector):
+    """Small images are classified without the first three reductions of a detector's backbone."""
+    backbone = dict(type='CellNetwork', genotype='darts_v2_cifar', num_cells=(1, 1, 1), width=4, num_classes=3,
+                    fc_bias=False, auxiliary=True, auxiliary_head=dict(kernel=2))
+    classifier = dict(type='ImageClassifier', backbone=backbone, data_preprocessor=NORMALISED)
+    with pytest.raises(ValueError, match=r'maps of the strides \[1, 2, 4, 8, 16\], but bbox_head .RetinaHead. exp'):
+        backbone_to_detector(classifier, 'weights.pth', detector)
+    backbone['stem'] = 'darts_imagenet'
+    model = backbone_to_detector(classifier, 'weights.pth', detector)
+    assert not {'num_classes', 'fc_bias', 'auxiliary', 'auxiliary_head'} & model.backbone.keys()
+    assert model.neck.in_channels == [4, 16, 32, 64]

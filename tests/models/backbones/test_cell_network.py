@@ -115,7 +115,7 @@ def test_a_detector_takes_the_whole_backbone_from_a_classifiers_checkpoint(tmp_p
     classifier = MODELS.build(cfg)
     save_checkpoint(dict(state_dict=classifier.state_dict()), str(tmp_path / 'classifier.pth'))
     model = Config.fromstring("_base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py']", '.py').model
-    model = backbone_to_detector(cfg, tmp_path / 'classifier.pth', model, auxiliary=False, norm_eval=True)
+    model = backbone_to_detector(cfg, tmp_path / 'classifier.pth', model, norm_eval=True)
     assert model.neck.in_channels == [8, 48, 96, 192]
     detector = MODELS.build(model)
     detector.init_weights()
