@@ -17,7 +17,7 @@ from nasdet.history.workdir import WorkDir
 from nasdet.objective import Objective
 from nasdet.randomness import control_seed
 from nasdet.registry import COSTS, ENGINES, ESTIMATORS, SEARCHERS, SPACES, build
-from nasdet.search.checks import check_fingerprint, check_parts
+from nasdet.search.checks import check_fingerprint, check_fit
 from nasdet.search.dispatch import Dispatcher
 from nasdet.search.limits import check_limits, record_limits
 from nasdet.search.loop import Loop, Rules
@@ -119,7 +119,7 @@ class Search:
         if unknown:
             raise ValueError(f'{type(self.searcher).__name__} needs the cost {unknown[0]!r}, and the costs of the '
                              f'search are {", ".join(known) or "none"}: name one of them')
-        check_parts(self.estimator, self.space, self.costs, self.objective, model)
+        check_fit(self.estimator, self.space, self.costs, self.objective, model)
 
     def _rules(self, search) -> Rules:
         window = search.get('window') or self.history.meta('window') or self.engine.slots

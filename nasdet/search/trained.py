@@ -21,7 +21,7 @@ from nasdet.objective import Objective
 from nasdet.protocol import Evaluation, Proposal, Result
 from nasdet.randomness import control_seed
 from nasdet.registry import COSTS, ESTIMATORS, SPACES, TRAINERS, build
-from nasdet.search.checks import check_fingerprint, check_parts
+from nasdet.search.checks import check_fingerprint, check_fit
 from nasdet.search.opening import open_search
 from nasdet.search.sampling import Search
 
@@ -169,7 +169,7 @@ class TrainedSearch:
         limited = [cost.name for cost in self.costs if cost.limit is not None]
         if limited:
             raise ValueError(f'{name} refuses no architecture, so {limited[0]} can have no limit: leave it out')
-        check_parts(self.trainer, self.space, self.costs, self.objective, model)
+        check_fit(self.trainer, self.space, self.costs, self.objective, model)
 
     # ---- the steps
 

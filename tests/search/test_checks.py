@@ -7,7 +7,7 @@ import pytest
 from nasdet.errors import SearchError
 from nasdet.history import History
 from nasdet.objective import Objective
-from nasdet.search.checks import check_fingerprint, check_parts
+from nasdet.search.checks import check_fingerprint, check_fit
 from tests.toys import ToyEstimator, ToySpace
 
 
@@ -31,11 +31,11 @@ class Picky(ToySpace):
 def test_parts_that_do_not_fit_are_refused(estimator, space, objective, model, complaint):
     space = space(3)
     with pytest.raises(ValueError, match=complaint):
-        check_parts(estimator(space), space, [], Objective(objective), model)
+        check_fit(estimator(space), space, [], Objective(objective), model)
 
 
 def test_parts_that_fit_pass():
-    check_parts(Measuring(Picky(3)), Picky(3), [], Objective('score'), None)
+    check_fit(Measuring(Picky(3)), Picky(3), [], Objective('score'), None)
 
 
 def test_a_search_goes_on_with_the_data_that_it_began_with_only(tmp_path):
