@@ -58,7 +58,7 @@ class Trainer(ABC):
 
     @property
     def metric_names(self) -> Optional[Collection[str]]:
-        """Names of the metrics of the candidates; None where they are not known before."""
+        """Names of the metrics that every step has; None where they are not known before."""
         return None
 
     def check(self) -> None:

@@ -1,5 +1,6 @@
 """DARTS's trainer on tiny networks and the built-in digits: what it records, its steps, and going on after a kill."""
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from nasdet.config import load_config
 from nasdet.datasets import prepare
 from nasdet.spaces import DARTSSpace
+from nasdet.testing import check_trainer
 from nasdet.trainers import DARTSTrainer
 from nasdet.training import BilevelTrainLoop, build_runner
 from nasdet.training.bilevel import count_skips
@@ -89,6 +91,11 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path, order):
     weights, optimizer, architecture = checkpoint(tmp_path / 'a', 3)
     assert {name for name in weights if 'alphas' in name} == {'backbone.alphas.normal', 'backbone.alphas.reduce'}
     assert architecture['optimizer']['state'][0]['step'] == 9       # an architecture step in each iteration
+
+
+def test_it_conforms_killed_or_not(tmp_path):
+    config = tiny_config(tmp_path)
+    check_trainer(lambda folder: DARTSTrainer(SPACE, copy.deepcopy(config), folder, epochs=2, order=1))
 
 
 def state_of(runner):

@@ -13,6 +13,7 @@ from nasdet.errors import SearchError
 from nasdet.registry import TRAINERS, build
 from nasdet.search.trained import TrainedSearch
 from nasdet.spaces import ENASMicroSpace
+from nasdet.testing import check_trainer
 from nasdet.trainers import ENASTrainer
 from nasdet.training import set_path
 from tests.classifiers import TinySpace, write_config
@@ -51,14 +52,13 @@ def space():
 
 
 class Steps:
-    """Takes what is recorded; ends like a killed process at a step, before or after it is taken."""
+    """Takes what is recorded; ends like a killed process at a step, before it is taken."""
 
     def __init__(self, kill_at=None):
         self.kill_at, self.taken = kill_at, {}
 
     def __call__(self, number, genotype, evaluation, candidate=False):
         if number == self.kill_at:
-            self.kill_at = None
             raise Killed
         self.taken.setdefault(number, (genotype, evaluation.metrics, evaluation.fidelity, candidate))
 
@@ -119,13 +119,14 @@ def test_the_controller_learns(config, undisturbed):
     assert state['meta']['policy']['optimizer']['state'][0]['step'] == 4       # of two epochs, two each
 
 
-@pytest.mark.parametrize('kill_at', [1, 3])
-def test_a_killed_search_gives_the_same_as_one_that_was_not(config, undisturbed, tmp_path, kill_at):
-    steps = Steps(kill_at)
+def test_it_conforms_killed_or_not(config):
+    check_trainer(lambda folder: ENASTrainer(space(), copy.deepcopy(config), folder, **SMALL))
+
+
+def test_a_killed_training_ends_with_the_same_weights_and_controller(config, undisturbed, tmp_path):
     with pytest.raises(Killed):
-        train(config, tmp_path, steps)
-    assert kill_at not in steps.taken
-    assert train(config, tmp_path, steps) == undisturbed[1]
+        train(config, tmp_path, Steps(kill_at=1))
+    train(config, tmp_path)
     ours, theirs = trained(tmp_path), trained(undisturbed[0])
     assert all(torch.equal(tensor, theirs['state_dict'][name]) for name, tensor in ours['state_dict'].items())
     assert all(torch.equal(tensor, theirs['meta']['policy']['controller'][name])

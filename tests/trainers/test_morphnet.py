@@ -16,6 +16,7 @@ from nasdet.genotype import Genotype
 from nasdet.models.channels import choose_origin, inherit_weights, trace_channels
 from nasdet.registry import TRAINERS, build
 from nasdet.spaces import WidthSpace
+from nasdet.testing import check_trainer
 from nasdet.trainers import MorphNetTrainer
 from nasdet.trainers.morphnet_config import structure_learning
 from nasdet.trainers.morphnet_weights import hand_on
@@ -25,10 +26,6 @@ from tests.classifiers import write_config
 IMAGES = 48
 # Six iterations move a gamma by some percent, so what is dead here is all but alive.
 SMALL = dict(rounds=2, epochs=2, strength=10.0, gamma_threshold=0.97, goal=0.8, budget=0.6, patience=None, seed=5)
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
 
 
 @pytest.fixture(scope='module')
@@ -58,15 +55,12 @@ def trainer_of(config, folder, **options) -> MorphNetTrainer:
 
 
 class Steps:
-    """Takes what is recorded; ends like a killed process at a step."""
+    """Takes what is recorded."""
 
-    def __init__(self, kill_at=None):
-        self.kill_at, self.taken = kill_at, {}
+    def __init__(self):
+        self.taken = {}
 
     def __call__(self, number, genotype, evaluation, candidate=False):
-        if number == self.kill_at:
-            self.kill_at = None
-            raise Killed
         self.taken.setdefault(number, (genotype, evaluation.metrics, evaluation.fidelity, candidate))
 
 
@@ -186,13 +180,8 @@ def test_a_round_that_runs_has_missed_nothing_yet(config, tmp_path):
     assert trainer.cost_goals([])[0].reached is None
 
 
-@pytest.mark.parametrize('kill_at', [1, 2, 4])
-def test_a_killed_search_gives_the_same_as_one_that_was_not(config, undisturbed, tmp_path, kill_at):
-    steps = Steps(kill_at)
-    with pytest.raises(Killed):
-        trainer_of(config, tmp_path).run(steps)
-    trainer_of(config, tmp_path).run(steps)
-    assert steps.taken == undisturbed[1]
+def test_it_conforms_killed_or_not(config):
+    check_trainer(lambda folder: trainer_of(copy.deepcopy(config), folder))
 
 
 def test_a_round_that_comes_to_rest_ends_early_and_is_counted_so(config, tmp_path):
