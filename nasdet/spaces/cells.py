@@ -251,13 +251,15 @@ class CellSpace(Space):
         return ConfigDict(copy.deepcopy({**model, 'backbone': backbone}))
 
     def _skeleton(self, model: Mapping) -> dict:
-        """Return the arguments of the network around the cells; ValueError where nothing says its depth or width."""
+        """Return the arguments of the network around the cells; ValueError where its depth or width is none."""
+        from nasdet.models.layers.cells import check_skeleton  # brings torch and mmdet
         own = model.get('backbone') or {}
         skeleton = {**(own if own.get('type') == 'CellNetwork' else {}), **self.backbone}
         for name in ('num_cells', 'width'):
             if name not in skeleton:
                 raise ValueError(f'nothing says {name} of the network: give the space backbone=dict({name}=...), or '
                                  f'the model a CellNetwork as its backbone')
+        check_skeleton(skeleton['num_cells'], skeleton['width'], skeleton.get('stem', 'cifar'))
         return detector.without_weights(skeleton)
 
     def check_model(self, model: Mapping) -> None:

@@ -132,6 +132,9 @@ def test_refuses_models_without_a_skeleton():
     model = ConfigDict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18), num_classes=3, in_channels=512)
     with pytest.raises(ValueError, match='nothing says num_cells of the network: give the space backbone=dict'):
         NASNetSpace().check_model(model)
+    for wrong, words in ((dict(num_cells=2), 'not 2'), (dict(width=4), 'at least 8'), (dict(stem='x'), "not 'x'")):
+        with pytest.raises(ValueError, match=words):
+            NASNetSpace(backbone={**SKELETON, **wrong}).check_model(model)
 
 
 # ---- relaxed

@@ -74,6 +74,8 @@ class CellNetwork(CellStack):
                          fc_bias, final_relu, skip_reduction_input, init_cfg)
         if frozen_stages not in range(-1, len(num_cells) + 1):
             raise ValueError(f'frozen_stages={frozen_stages}, but this network has {len(num_cells)} stages')
+        if not 0 <= drop_path < 1:
+            raise ValueError(f'drop_path is a probability below 1, not {drop_path}')
         self.drop_path, self.drop_path_by_depth = drop_path, drop_path_by_depth
         self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
         self.auxiliary_cell, self.auxiliary_head = None, None

@@ -179,6 +179,7 @@ def test_the_auxiliary_head_reads_its_cell_in_training_only():
     (dict(out_indices=()), 'out_indices are different maps'),
     (dict(skip_reduction_input=True, num_cells=(2, 0, 1)), 'needs a normal cell after every reduction'),
     (dict(frozen_stages=4), 'frozen_stages=4, but this network has 3 stages'),
+    (dict(drop_path=1.0), 'drop_path is a probability below 1, not 1.0'),
     (dict(auxiliary=True, auxiliary_head=dict(cell=8)), "auxiliary_head's cell is one of 0 to 7, not 8"),
     (dict(auxiliary=True, out_indices=(1,)), 'only a classifier has an auxiliary head'),
     (dict(genotype='nasnet'), "the zoo has no 'nasnet'")])
