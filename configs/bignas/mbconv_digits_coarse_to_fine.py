@@ -1,4 +1,4 @@
-# BigNAS in small on the built-in digits: one training of a space of 419,904 children, then a front of them.
+# BigNAS in small on the built-in digits: one training of a space of 699,840 children, then a front of them.
 _base_ = ['../_base_/classification/digits.py', '../_base_/classification/runtime.py']
 stages = [
     dict(channels=(8, 12, 16), depth=(1, 2), kernel=(3, 5), expansion=(1,), stride=1, se=True),
@@ -43,11 +43,11 @@ search = dict(
         stages=stages,
         stem_channels=(8, 12),
         head_channels=(64, 96),
-        resolution=(16, 24, 32),
+        resolution=(8, 12, 16, 24, 32),
         backbone=dict(head=True, dropout=0.1)),
     searcher=dict(
         type='CoarseToFineSearcher', mutations=96, rate=0.15,
-        budgets={'Macs(backbone)': [0.1e6, 0.15e6, 0.2e6, 0.3e6, 0.45e6, 0.65e6, 0.9e6, 1.3e6]}),
+        budgets={'Macs(backbone)': [0.015e6, 0.02e6, 0.03e6, 0.045e6, 0.07e6, 0.1e6, 0.2e6, 0.5e6]}),
     estimator=dict(type='SupernetEstimator', sandwich=dict(random_children=2), recalibration_images=400),
     objective='accuracy/top1',
     costs=[
