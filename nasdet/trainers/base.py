@@ -6,6 +6,9 @@ from typing import Collection, Optional, Protocol, Sequence
 
 from mmengine.config import Config
 
+from nasdet.datasets.config import metric_names
+from nasdet.datasets.contents import digest
+from nasdet.datasets.tasks import task_of
 from nasdet.genotype import Genotype
 from nasdet.protocol import CostGoal, Evaluation
 from nasdet.spaces.base import Space
@@ -58,8 +61,11 @@ class Trainer(ABC):
 
     @property
     def metric_names(self) -> Optional[Collection[str]]:
-        """Names of the metrics that every step has; None where they are not known before."""
-        return None
+        """Names of the metrics that every step has; None where they are not known before.
+
+        By default the figures of the config's metric.
+        """
+        return metric_names(self.config)
 
     def check(self) -> None:
         """Refuse, before anything is trained, what would fail later.
@@ -103,6 +109,9 @@ class Trainer(ABC):
         return False
 
     @property
-    @abstractmethod
     def fingerprint(self) -> str:
-        """Hash of the data and weights that the search starts from and its config does not name by content."""
+        """Hash of the data and weights that the search starts from and its config does not name by content.
+
+        By default of search-train and search-val.
+        """
+        return digest(type(self).__name__, task_of(self.config).digests(self.config)['trainval'])

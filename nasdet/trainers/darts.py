@@ -7,15 +7,13 @@ leaves open, as in the authors' code.
 import copy
 import time
 from pathlib import Path
-from typing import Collection, Mapping, Optional
+from typing import Mapping, Optional
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import CheckpointLoader
 
-from nasdet.datasets.config import metric_names
-from nasdet.datasets.contents import digest
 from nasdet.datasets.dataloaders import innermost
 from nasdet.datasets.tasks import task_of
 from nasdet.genotype import Genotype
@@ -93,16 +91,6 @@ class DARTSTrainer(Trainer):
             return self.epochs
         checkpoint = CheckpointLoader.load_checkpoint(str(newest), map_location='cpu', logger='silent')
         return checkpoint['meta']['epoch'] if checkpoint['architecture']['stopped'] else self.epochs
-
-    @property
-    def metric_names(self) -> Optional[Collection[str]]:
-        """Names of the figures of the config's metric."""
-        return metric_names(self.config)
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of search-train and search-val."""
-        return digest('DARTSTrainer', task_of(self.config).digests(self.config)['trainval'])
 
     def check(self) -> None:
         """Refuse numbers that do not fit, and data or an optimiser that the training could not use.

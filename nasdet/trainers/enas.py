@@ -9,7 +9,7 @@ import json
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Collection, Mapping, Optional
+from typing import Mapping, Optional
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -20,9 +20,6 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
 from torch.utils.data import DataLoader
 
-from nasdet.datasets.config import metric_names
-from nasdet.datasets.contents import digest
-from nasdet.datasets.tasks import task_of
 from nasdet.genotype import Genotype
 from nasdet.models.meta import build_on_meta
 from nasdet.protocol import Evaluation
@@ -100,16 +97,6 @@ class ENASTrainer(Trainer):
     def images(self) -> int:
         """Images that the shared weights are trained on."""
         return self.epochs * image_count(self.config, 'train')
-
-    @property
-    def metric_names(self) -> Optional[Collection[str]]:
-        """Names of the figures of the config's metric."""
-        return metric_names(self.config)
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of search-train and search-val."""
-        return digest('ENASTrainer', task_of(self.config).digests(self.config)['trainval'])
 
     def check(self) -> None:
         """Refuse numbers below one, another task than classification, and a network that cannot be scored.

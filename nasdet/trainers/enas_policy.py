@@ -42,7 +42,7 @@ class Policy:
         seed: Of the controller's start.
 
     Raises:
-        ValueError: A kind or word that the space does not have.
+        ValueError: A kind or word that the space does not have, or a number that is out of its range.
     """
 
     def __init__(self, space: Space, attention: Optional[str] = None, hidden: int = 64, init: float = 0.1,
@@ -51,6 +51,9 @@ class Policy:
                  prior: Optional[Mapping[str, float]] = None, prior_weight: float = 0.8 / 11, seed: int = 0):
         if attention not in CONTROLLERS:
             raise ValueError(f'attention is one of {", ".join(map(repr, CONTROLLERS))}, not {attention!r}')
+        if not 0 <= baseline < 1 or temperature <= 0:
+            raise ValueError(f'baseline is a decay from 0 to below 1, and temperature above 0, not {baseline} and '
+                             f'{temperature}')
         self.space = space
         self.controller = CONTROLLERS[attention](space.vocab, hidden, init, seed, tanh, temperature)
         self._begin_with(bias or {})

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Collection, Mapping, Optional, Sequence, Union
+from typing import Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -16,9 +16,6 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, set_random_seed
 from torch import nn
 
-from nasdet.datasets.config import metric_names
-from nasdet.datasets.contents import digest
-from nasdet.datasets.tasks import task_of
 from nasdet.errors import SearchError
 from nasdet.genotype import Genotype
 from nasdet.protocol import CostGoal, Evaluation
@@ -108,16 +105,6 @@ class MorphNetTrainer(Trainer):
     def images(self) -> int:
         """Training images of these epochs."""
         return (self.steps - 1) * image_count(self.config, 'train')
-
-    @property
-    def metric_names(self) -> Optional[Collection[str]]:
-        """Names of the figures of the config's metric."""
-        return metric_names(self.config)
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of search-train and search-val."""
-        return digest('MorphNetTrainer', task_of(self.config).digests(self.config)['trainval'])
 
     def check(self) -> None:
         """Refuse numbers that make no search, and a budget that no network of the space keeps to.

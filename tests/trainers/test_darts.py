@@ -98,6 +98,12 @@ def test_it_conforms_killed_or_not(tmp_path):
     check_trainer(lambda folder: DARTSTrainer(SPACE, copy.deepcopy(config), folder, epochs=2, order=1))
 
 
+def test_the_fingerprint_is_that_of_the_data_wherever_they_lie(tmp_path):
+    first, moved, other = (DARTSTrainer(SPACE, tiny_config(tmp_path / str(number), seed=seed), tmp_path).fingerprint
+                           for number, seed in enumerate((0, 0, 1)))
+    assert first == moved != other
+
+
 def state_of(runner):
     """Return copies of all tensors of a training by name: the model's, and the momenta of its weights."""
     named = {id(weight): name for name, weight in runner.model.named_parameters()}
