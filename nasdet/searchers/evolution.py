@@ -48,6 +48,8 @@ class EvolutionSearcher(Searcher):
             raise ValueError(f'population and sample must be at least 1, not {population} and {sample}')
         if not 0 <= crossover <= 1 or not 0 <= identity <= 1:
             raise ValueError(f'crossover and identity are probabilities, not {crossover} and {identity}')
+        if rate is not None and not 0 < rate <= 1:
+            raise ValueError(f'rate is a probability above 0, or None, not {rate}')
         if removal not in REMOVALS:
             raise ValueError(f'removal must be one of {REMOVALS}, not {removal!r}')
         self.size = population

@@ -69,6 +69,8 @@ class ProgressiveSearcher(Searcher):
         for name, given, known in (('surrogate', surrogate, tuple(SURROGATES)), ('refit', refit, REFITS)):
             if given not in known:
                 raise ValueError(f'{name} must be one of {known}, not {given!r}')
+        if not isinstance(lr, (list, tuple)) or len(lr) != 2 or min(lr) <= 0:
+            raise ValueError(f'lr is two rates above 0, of the first level and of the later ones, not {lr!r}')
         self.beam, self.epochs, self.lr, self.refit = beam, epochs, tuple(lr), refit
         self.ensemble = Ensemble(space, surrogate, members, hidden, minibatch, seed=seed)
         self.past: list[Individual] = []                # of earlier levels

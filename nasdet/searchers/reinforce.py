@@ -67,6 +67,8 @@ class ReinforceSearcher(Searcher):
             raise ValueError(f'update must be one of {UPDATES}, not {update!r}')
         if min(batch, epochs, minibatch) < 1:
             raise ValueError(f'batch, epochs and minibatch must be at least 1, not {batch}, {epochs}, {minibatch}')
+        if not 0 <= baseline < 1 or clip <= 0:
+            raise ValueError(f'baseline is a decay from 0 to below 1, and clip above 0, not {baseline} and {clip}')
         self.update = update
         self.batch = batch
         self.epochs = epochs

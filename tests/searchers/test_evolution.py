@@ -157,6 +157,8 @@ def test_arguments_out_of_range_are_named():
         EvolutionSearcher(ToySpace(3), removal='youngest')
     with pytest.raises(ValueError, match='are probabilities, not 0.0 and 1.5'):
         EvolutionSearcher(ToySpace(3), identity=1.5)
+    with pytest.raises(ValueError, match='rate is a probability above 0, or None, not 0'):
+        EvolutionSearcher(ToySpace(3), rate=0)
 
 
 def test_proposals_are_as_told_not_canonical():

@@ -161,6 +161,8 @@ def test_a_planted_goal_is_found_better_than_by_chance(surrogate):
     (lambda: ProgressiveSearcher(ToySpace(3)), 'needs a space with extensions.., such as PNASSpace; ToySpace has none'),
     (lambda: ProgressiveSearcher(SPACE, beam=0), 'must be at least 1'),
     (lambda: ProgressiveSearcher(SPACE, surrogate='tree'), "surrogate must be one of .'mlp', 'lstm'., not 'tree'"),
+    (lambda: ProgressiveSearcher(SPACE, lr=0.01), 'lr is two rates above 0, .* not 0.01'),
+    (lambda: ProgressiveSearcher(SPACE, lr=[0.01]), r'lr is two rates above 0, .* not \[0.01\]'),
     (lambda: ProgressiveSearcher(SPACE, refit='never'), 'refit must be one of')])
 def test_refuses_wrong_arguments(make, words):
     with pytest.raises(ValueError, match=words):

@@ -228,6 +228,9 @@ def test_arguments_out_of_range_are_named():
         ReinforceSearcher(OneDecision(), update='a2c')
     with pytest.raises(ValueError, match='at least 1'):
         ReinforceSearcher(OneDecision(), minibatch=0)
+    for wrong in (dict(baseline=1.0), dict(clip=0)):
+        with pytest.raises(ValueError, match='baseline is a decay from 0 to below 1, and clip above 0'):
+            ReinforceSearcher(OneDecision(), **wrong)
 
 
 def test_a_proposal_of_another_searcher_is_refused():

@@ -130,7 +130,8 @@ def test_a_policy_goes_on_where_it_was():
 @pytest.mark.parametrize('options, words', [
     (dict(bias=dict(op=dict(sep9=1))), "bias names 'sep9' of the kind 'op'"),
     (dict(tanh=dict(skip=1)), "bounds decisions of the kind 'skip', but this space has the kinds state, op"),
+    (dict(baseline=1), 'baseline is a decay from 0 to below 1'), (dict(temperature=0), 'and temperature above 0'),
     (dict(prior=dict(op=0.4)), "for kinds of two words, .* not 'op'")])
-def test_refuses_words_and_kinds_that_the_space_does_not_have(options, words):
+def test_refuses_words_that_the_space_does_not_have_and_numbers_out_of_range(options, words):
     with pytest.raises(ValueError, match=words):
         Policy(ENASMicroSpace(), **options)
