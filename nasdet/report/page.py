@@ -11,7 +11,7 @@ from scipy import stats
 
 from nasdet.history.record import Record
 from nasdet.objective import Objective
-from nasdet.report.parts import duration, image, quantity
+from nasdet.report.parts import ONE_SEED, duration, image, quantity
 from nasdet.report.training import compare_alone, goals_section, steps_section
 from nasdet.version import __version__
 
@@ -155,8 +155,7 @@ def compare(record: Record, control: Record) -> str:
         return 'The random control cannot be compared yet: one side has no successful evaluation.'
     difference = max(ours) - max(theirs)
     return (f'After {made} evaluations each, the best reward is {max(ours):.4f} in the search and {max(theirs):.4f} in '
-            f'the random control, a difference of {difference:+.4f}. One run with one seed each is no evidence by '
-            f'itself that either way of searching is better.')
+            f'the random control, a difference of {difference:+.4f}. {ONE_SEED}')
 
 
 def _scatter(report: Report, pictures: dict) -> str:

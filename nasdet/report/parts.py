@@ -2,6 +2,8 @@
 
 import base64
 
+ONE_SEED = 'One run with one seed each is no evidence by itself that either way of searching is better.'
+
 
 def quantity(value: float, unit: str) -> str:
     """Return a value with an SI prefix and its unit: 12300000000, 'MACs' -> '12.3 G MACs'; seconds as a duration."""

@@ -5,7 +5,7 @@ from typing import Mapping, Sequence
 
 from nasdet.history.record import Record
 from nasdet.protocol import CostGoal
-from nasdet.report.parts import image, quantity
+from nasdet.report.parts import ONE_SEED, image, quantity
 
 
 def steps_section(pictures: Mapping[str, bytes]) -> str:
@@ -43,5 +43,4 @@ def compare_alone(alone: Record, control: Record) -> str:
     made = len(control.evaluated)
     its = f'the best of {made} of the control' if made > 1 else 'the control'
     return (f'Trained alone in the same way, what was found has the reward {ours:.4f}, {its} {theirs:.4f}, a '
-            f'difference of {ours - theirs:+.4f}. One run with one seed each is no evidence by itself that either way '
-            f'of searching is better.')
+            f'difference of {ours - theirs:+.4f}. {ONE_SEED}')
