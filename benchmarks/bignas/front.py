@@ -6,10 +6,9 @@
 
 For each seed the search of ``configs/bignas/mbconv_digits_coarse_to_fine.py`` is run: one training and its selection.
 Eight children of its Pareto front, spread evenly over it, are measured on test as they are cut out. Then each is
-trained alone on the same images, search-train. The eight trainings take, in multiply-adds, what training and selection
-took, each an eighth; a backward pass counts as two forward passes. Once more each is trained alone for as many epochs
-as the supernet was, whatever that takes. Every figure becomes a row of ``front.csv`` at once, and what is there is not
-measured again.
+trained alone on the same images, search-train, all for equally many epochs: the eight trainings together take, in
+multiply-adds, what training and selection took. A backward pass counts as two forward passes. Every figure becomes a
+row of ``front.csv`` at once, and what is there is not measured again.
 """
 
 import argparse
@@ -35,7 +34,7 @@ from nasdet.search import Search
 from nasdet.training import build_runner
 from nasdet.training.subset import image_count
 
-CHILD, ALONE, AS_LONG = 'child', 'alone', 'alone_as_long'
+CHILD, ALONE = 'child', 'alone'
 PASSES = 3          # a training step costs as many forward passes
 DRAWS = 200         # random children whose mean cost stands for those of the sandwich
 
@@ -73,13 +72,13 @@ class Seed:
                       f'raise search.searcher.mutations, or measure fewer', file=sys.stderr)
                 return False
             trials = spread(front, self.children)
-            share = total_cost(search, cost) / (len(trials) * PASSES * image_count(search.config, 'train'))
+            macs = sum(trial.result.costs[cost.name] for trial in trials)
+            epochs = max(1, round(total_cost(search, cost) / (PASSES * image_count(search.config, 'train') * macs)))
             done = {(row['way'], row['trial']) for row in read_rows(self.results, **self.start, seed=self.seed)}
             for trial in trials:
-                equal_cost = max(1, round(share / trial.result.costs[cost.name]))
-                for way, epochs in ((CHILD, 0), (ALONE, equal_cost), (AS_LONG, search.estimator.epochs)):
+                for way, trained in ((CHILD, 0), (ALONE, epochs)):
                     if (way, str(trial.trial)) not in done:
-                        self._measure(search, trial, way, epochs)
+                        self._measure(search, trial, way, trained)
         return True
 
     def _measure(self, search: Search, trial: Trial, way: str, epochs: int) -> None:

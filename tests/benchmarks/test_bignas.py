@@ -7,7 +7,7 @@ from mmdet.registry import DATASETS
 
 from benchmarks.bignas import front
 from benchmarks.bignas.common import SEARCH, SIDE
-from benchmarks.bignas.front import ALONE, AS_LONG, CHILD, front_recipe, seeds_of, show, spread
+from benchmarks.bignas.front import ALONE, CHILD, front_recipe, seeds_of, show, spread
 from benchmarks.classification_data import DATA, data_options
 from benchmarks.common import open_config, read_rows
 from nasdet.training.subset import image_count
@@ -42,8 +42,9 @@ def test_a_front_of_a_real_set(shared_data, tmp_path, capsys, monkeypatch):
     seed.config.search.engine = dict(type='InlineEngine')
     assert seed.measure()
     rows = read_rows(args.results)
-    assert [row['way'] for row in rows] == [CHILD, ALONE, AS_LONG] and len({row['key'] for row in rows}) == 1
-    assert [row['epochs'] for row in rows[::2]] == ['0', str(seed.config.search.estimator.epochs)]
+    assert [row['way'] for row in rows] == [CHILD, ALONE] and len({row['key'] for row in rows}) == 1
+    own, alone = (int(row['epochs']) for row in rows)
+    assert own == 0 and alone > seed.config.search.estimator.epochs     # four networks have shared these
     for row in rows:
         assert row['data'] == 'cifar10_subset' and row['seed'] == '1'
         correct = float(row['accuracy']) * 1000
@@ -74,10 +75,9 @@ def test_front_for_real(repo_root, tmp_path):
     too_many = run(repo_root, *(999 if part == 2 else part for part in command))
     assert too_many.returncode == 1 and 'children, and 999 are to be measured' in too_many.stdout
     rows = read_rows(tmp_path / 'front.csv')
-    assert [row['way'] for row in rows] == [CHILD, ALONE, AS_LONG] * 2 and len({row['key'] for row in rows[:3]}) == 1
+    assert [row['way'] for row in rows] == [CHILD, ALONE] * 2 and len({row['key'] for row in rows[:2]}) == 1
     assert all(0 <= float(row['accuracy']) <= 1 for row in rows)
-    spent = [int(row['macs']) * int(row['epochs']) for row in rows if row['way'] == ALONE]
-    assert max(spent) < 1.5 * min(spent)        # to whole epochs the same for each
+    assert len({row['epochs'] for row in rows if row['way'] == ALONE}) == 1
     assert 'the difference to the networks trained alone' in run(repo_root, 'bignas.front', '--show', *places).stdout
 
 
