@@ -37,7 +37,7 @@ model = dict(
     label_smoothing=0.1,
     data_preprocessor=_base_.data_preprocessor)
 search = dict(
-    data=dict(type='HandwrittenDigits', size=32, val_size=297, test_size=300, seed=0),
+    data=dict(type='HandwrittenDigits', size=32, val_size=597, test_size=300, seed=0),
     space=dict(
         type='ElasticSpace',
         stages=stages,
