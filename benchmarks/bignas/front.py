@@ -5,10 +5,10 @@
     python -m benchmarks.bignas.front --show
 
 For each seed the search of ``configs/bignas/mbconv_digits_coarse_to_fine.py`` is run: one training and its selection.
-Eight children of its Pareto front, spread evenly over it, are measured on test as they are cut out. Then each is
-trained alone on the same images, search-train, all for equally many epochs: the eight trainings together take, in
-multiply-adds, what training and selection took. A backward pass counts as two forward passes. Every figure becomes a
-row of ``front.csv`` at once, and what is there is not measured again.
+Eight children of its Pareto front in all costs (what ``nasdet export --front`` lists), spread evenly over it, are
+measured on test as they are cut out. Then each is trained alone on the same images, search-train, all for equally many
+epochs: the eight trainings together take, in multiply-adds, what training and selection took. A backward pass counts as
+two forward passes. Every figure becomes a row of ``front.csv`` at once, and what is there is not measured again.
 """
 
 import argparse
@@ -66,7 +66,7 @@ class Seed:
         with closing(Search.from_cfg(self.config, str(self.folder))) as search:
             search.run()
             cost = search.costs[0]
-            front = read_record(search.work_dir.history).front([cost.name])
+            front = read_record(search.work_dir.history).front([each.name for each in search.costs])
             if len(front) < self.children:
                 print(f'seed {self.seed}: the front has {len(front)} children, and {self.children} are to be measured: '
                       f'raise search.searcher.mutations, or measure fewer', file=sys.stderr)
