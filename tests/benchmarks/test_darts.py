@@ -34,7 +34,7 @@ def test_both_take_the_same_steps(order):
         ours.step(*data)
         theirs.step(*data)
     for own, other in step.pairs(ours.model.backbone, theirs.network):
-        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-11)
     assert not any(torch.equal(old, new) for old, new in zip(before, theirs.network.parameters(), strict=True))
 
 

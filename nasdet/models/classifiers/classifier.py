@@ -106,7 +106,7 @@ class ImageClassifier(BaseModel):
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy of logits (N, K) with smoothed labels (N,), a scalar."""
-        return F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(_widened(logits), labels, label_smoothing=self.label_smoothing)
 
     def predict(self, inputs: Tensor) -> list[LabelData]:
         """Classify images.
@@ -117,5 +117,10 @@ class ImageClassifier(BaseModel):
         Returns:
             N predictions with ``score`` (K,), the class probabilities, and ``label`` (1,), the likeliest class.
         """
-        scores = torch.softmax(self.logits(inputs).float(), dim=1)
+        scores = torch.softmax(_widened(self.logits(inputs)), dim=1)
         return [LabelData(score=score, label=score.argmax(dim=0, keepdim=True)) for score in scores]
+
+
+def _widened(logits: Tensor) -> Tensor:
+    """Return logits of half precision in float32, others as they are."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

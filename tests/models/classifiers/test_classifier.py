@@ -37,6 +37,15 @@ def test_uniform_logits_cost_log_k_whatever_the_smoothing():
         assert loss.item() == pytest.approx(math.log(5), rel=1e-6)
 
 
+def test_the_loss_is_never_computed_in_less_than_float32_and_in_float64_where_the_network_is():
+    model, images, labels = classifier(), torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
+    with torch.autocast('cpu', torch.bfloat16):
+        assert model(images, labels, mode='loss')['loss'].dtype == torch.float32
+        assert model.eval()(images, mode='predict')[0].score.dtype == torch.float32
+    model.double()
+    assert model(images.double(), labels, mode='loss')['loss'].dtype == torch.float64
+
+
 def test_predictions_are_probabilities_and_the_likeliest_class():
     model = classifier().eval()
     images = torch.randn(3, 3, 32, 32)
