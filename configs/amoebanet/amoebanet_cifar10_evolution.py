@@ -4,7 +4,7 @@ _base_ = ['../_base_/classification/cells_cifar10.py']
 model = dict(backbone=dict(genotype='amoebanet_a_cifar', num_cells=(3, 3, 3)))
 search = dict(
     space=dict(type='AmoebaNetSpace'),
-    searcher=dict(type='EvolutionSearcher', population=100, sample=25, identity=0.05),
+    searcher=dict(type='EvolutionSearcher', population=100, sample=25, identity=0.05, redraws=['op']),
     estimator=dict(epochs=25),
     budget=dict(trials=20000),
     order='arrival',

@@ -3,6 +3,6 @@ _base_ = ['../_base_/classification/cells_digits.py']
 model = dict(backbone=dict(genotype='amoebanet_a_cifar'))
 search = dict(
     space=dict(type='AmoebaNetSpace'),
-    searcher=dict(type='EvolutionSearcher', population=20, sample=5, identity=0.05),
+    searcher=dict(type='EvolutionSearcher', population=20, sample=5, identity=0.05, redraws=['op']),
     budget=dict(trials=100),
     reuse=False)

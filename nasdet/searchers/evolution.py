@@ -4,7 +4,7 @@ Real, Aggarwal, Huang, Le, "Regularized Evolution for Image Classifier Architect
 arXiv:1802.01548, section "Evolutionary algorithm".
 """
 
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -36,13 +36,17 @@ class EvolutionSearcher(Searcher):
             only where it equals one of them.
         identity: Probability that a mutation changes nothing (0.05 in the paper), so that a network proves itself
             again: the search needs ``reuse=False``, or the child is told its parent's result.
+        redraws: Kinds of decisions that a mutation draws from all that is legal, so that it may draw what was there
+            and change nothing; of other kinds it takes something else. The paper leaves open whether its mutation of
+            an operation does (``('op',)``). Not together with ``rate``.
 
     Raises:
         ValueError: An argument is out of its range.
     """
 
     def __init__(self, space: Space, population: int = 100, sample: int = 25, removal: str = 'oldest',
-                 rate: Optional[float] = None, crossover: float = 0.0, identity: float = 0.0):
+                 rate: Optional[float] = None, crossover: float = 0.0, identity: float = 0.0,
+                 redraws: Sequence[str] = ()):
         super().__init__(space)
         if population < 1 or sample < 1:
             raise ValueError(f'population and sample must be at least 1, not {population} and {sample}')
@@ -50,6 +54,11 @@ class EvolutionSearcher(Searcher):
             raise ValueError(f'crossover and identity are probabilities, not {crossover} and {identity}')
         if rate is not None and not 0 < rate <= 1:
             raise ValueError(f'rate is a probability above 0, or None, not {rate}')
+        if unknown := sorted(set(redraws) - set(space.vocab)):
+            raise ValueError(f'redraws are kinds of decisions of {space.name}, {", ".join(space.vocab)}, not '
+                             f'{unknown[0]!r}')
+        if redraws and rate is not None:
+            raise ValueError('redraws is for a mutation that re-draws one decision: leave rate out')
         if removal not in REMOVALS:
             raise ValueError(f'removal must be one of {REMOVALS}, not {removal!r}')
         self.size = population
@@ -58,6 +67,7 @@ class EvolutionSearcher(Searcher):
         self.rate = rate
         self.crossover = crossover
         self.identity = identity
+        self.redraws = tuple(redraws)
         self.population: list[Individual] = []      # oldest first
 
     def ask(self, trial: int, rng: np.random.Generator) -> Optional[Proposal]:
@@ -102,9 +112,20 @@ class EvolutionSearcher(Searcher):
         if self.identity and rng.random() < self.identity:
             return parents[0]
         try:
-            return self.space.mutate(parents[0], rng, self.rate)
+            child = self.space.mutate(parents[0], rng, self.rate)
         except ValueError:      # the space has no other network, or none that a mutation of this one finds
             return self.space.sample(rng)
+        return parents[0] if self._drew_its_own(parents[0], child, rng) else child
+
+    def _drew_its_own(self, parent: Genotype, child: Genotype, rng: np.random.Generator) -> bool:
+        """Return whether the decision that differs would have been drawn as it was."""
+        if not self.redraws:
+            return False
+        walk = self.space.walk
+        before = {choice.name: token for choice, token in walk(self.space.encode(parent))}
+        options = [len(choice.legal) for choice, token in walk(self.space.encode(child))
+                   if choice.kind in self.redraws and before.get(choice.name) != token]
+        return bool(options) and rng.random() < 1 / options[0]
 
     def _leaving(self, child: Proposal) -> Individual:
         if self.removal == 'oldest':

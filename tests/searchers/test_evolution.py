@@ -104,10 +104,13 @@ def test_the_identity_breeds_the_parent_again():
     assert abs(same - 100) < 3.3 * np.sqrt(400 * 0.25 * 0.75)       # normal approximation, 0.999
 
 
-def test_amoebanets_mutations():
+@pytest.mark.parametrize('redraws, expected', [
+    ((), dict(identity=50, state=475, op=475)),
+    (('op',), dict(identity=50 + 475 / 8, state=475, op=475 * 7 / 8))])
+def test_amoebanets_mutations(redraws, expected):
     """Real et al., arXiv:1802.01548: 0.05 identity, 0.475 hidden state, 0.475 operation; cell, block, half uniform."""
     space = AmoebaNetSpace()
-    searcher = EvolutionSearcher(space, population=1, sample=1, identity=0.05)
+    searcher = EvolutionSearcher(space, population=1, sample=1, identity=0.05, redraws=redraws)
     searcher.tell(0, searcher.ask(0, np.random.default_rng(0)), Result('ok', 0.5))
     parent = searcher.population[0].genotype
     names = [choice.name for choice, _ in space.walk(space.encode(parent))]
@@ -117,10 +120,10 @@ def test_amoebanets_mutations():
         changes.append([name for name, mine, theirs in tokens if mine != theirs])
     assert max(map(len, changes)) == 1
     kinds = Counter(name[0].rpartition('.')[2][:-1] if name else 'identity' for name in changes)
-    expected = dict(identity=50, state=475, op=475)
     assert sum((kinds[kind] - count) ** 2 / count for kind, count in expected.items()) < 13.8   # chi-square, 2, 0.999
     places = Counter(name[0] for name in changes if name)
-    assert len(places) == 40 and sum((count - 23.75) ** 2 / 23.75 for count in places.values()) < 72.1  # 39, 0.999
+    each = {name: expected[name.rpartition('.')[2][:-1]] / 20 for name in places}
+    assert len(places) == 40 and sum((places[name] - mean) ** 2 / mean for name, mean in each.items()) < 72.1   # 0.999
 
 
 def test_crossover_takes_every_decision_from_a_parent_or_mutates_a_copy():
@@ -159,6 +162,10 @@ def test_arguments_out_of_range_are_named():
         EvolutionSearcher(ToySpace(3), identity=1.5)
     with pytest.raises(ValueError, match='rate is a probability above 0, or None, not 0'):
         EvolutionSearcher(ToySpace(3), rate=0)
+    with pytest.raises(ValueError, match="redraws are kinds of decisions of ToySpace, op, width, not 'colour'"):
+        EvolutionSearcher(ToySpace(3), redraws=['op', 'colour'])
+    with pytest.raises(ValueError, match='leave rate out'):
+        EvolutionSearcher(ToySpace(3), redraws=['op'], rate=0.1)
 
 
 def test_proposals_are_as_told_not_canonical():
