@@ -1,5 +1,6 @@
 """Every config of the repository is built, and takes one step of its loss on small pictures; giants run on shapes."""
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,26 @@ def test_config_takes_a_loss_step(path):
         total, _ = model.parse_losses(losses)
         total.backward()
         assert torch.isfinite(total) and any(weight.grad is not None for weight in model.parameters())
+
+
+def bases_of(path) -> list[str]:
+    """Return what a config names in ``_base_``."""
+    named = [node.value for node in ast.parse(path.read_text()).body
+             if isinstance(node, ast.Assign) and node.targets[0].id == '_base_']
+    found = ast.literal_eval(named[0]) if named else []
+    return [found] if isinstance(found, str) else found
+
+
+def test_a_folder_of_configs_is_based_on_itself_and_the_common_ones():
+    """CI runs the searches of the folders that have changed."""
+    folder, named = ROOT / 'configs', 0
+    for path in folder.rglob('*.py'):
+        for base in bases_of(path):
+            if '::' not in base:
+                named += 1
+                assert (path.parent / base).resolve().relative_to(folder).parts[0] in ('_base_', method_of(path)), path
+    assert named > 100
+
+
+def method_of(path) -> str:
+    return path.relative_to(ROOT / 'configs').parts[0]
