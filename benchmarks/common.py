@@ -4,7 +4,7 @@ import argparse
 import csv
 import fcntl
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Collection, Mapping, Optional
 
 import numpy as np
 from mmengine.config import Config
@@ -13,7 +13,7 @@ from nasdet.cli import CfgOptions
 from nasdet.config import load_config, network_of
 from nasdet.datasets import prepare
 from nasdet.estimators.base import Estimator
-from nasdet.estimators.fingerprint import digest, hash_config, hash_file
+from nasdet.estimators.fingerprint import digest, hash_config, hash_file, hash_part
 from nasdet.genotype import Genotype
 from nasdet.registry import ESTIMATORS, SPACES, build
 from nasdet.spaces.base import Space
@@ -69,6 +69,18 @@ def recipe_of(config: Config) -> str:
     search = config.search.to_dict()
     search['estimator'].pop('seed', None)
     return digest(hash_config(config, recipe=True), _with_contents(search['space']), search['estimator'])
+
+
+def recipe_of_test(config: Config, leave_out: Collection[str], *more: Any) -> str:
+    """Return a short hash of what a search, and the figures on test of what it finds, depend on, the seed apart.
+
+    Args:
+        config: Of the search, prepared.
+        leave_out: Parts of ``search`` that change no figure, or that the dataloaders say already.
+        *more: What else the figures depend on.
+    """
+    search = {name: part for name, part in config.search.to_dict().items() if name not in {'seed', *leave_out}}
+    return digest(hash_config(config, recipe=True), hash_part(config.test_dataloader), search, *more)
 
 
 def _with_contents(part: Any) -> Any:

@@ -76,9 +76,9 @@ class Seed:
             epochs = max(1, round(total_cost(search, cost) / (PASSES * image_count(search.config, 'train') * macs)))
             done = {(row['way'], row['trial']) for row in read_rows(self.results, **self.start, seed=self.seed)}
             for trial in trials:
-                for way, trained in ((CHILD, 0), (ALONE, epochs)):
+                for way, length in ((CHILD, 0), (ALONE, epochs)):
                     if (way, str(trial.trial)) not in done:
-                        self._measure(search, trial, way, trained)
+                        self._measure(search, trial, way, length)
         return True
 
     def _measure(self, search: Search, trial: Trial, way: str, epochs: int) -> None:

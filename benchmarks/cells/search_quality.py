@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 import numpy as np
-from mmengine.config import Config
 
 from benchmarks.cells.common import METHODS, SIDE, TABLES, WORK_DIR
 from benchmarks.classification_data import add_classification_data, data_options
-from benchmarks.common import append_row, build_estimator, groups, parser_of, read_rows
+from benchmarks.common import append_row, build_estimator, groups, parser_of, read_rows, recipe_of_test
 from benchmarks.search_quality import REWARDS, TEST, WINDOW, figures_of, train_and_test
 from nasdet import zoo
 from nasdet.config import load_config, network_of
@@ -33,7 +32,6 @@ from nasdet.confirm.comparison import Comparison, compare, sentence, table
 from nasdet.confirm.finalists import Candidate, check_buildable, published
 from nasdet.costs.complexity import count
 from nasdet.datasets import prepare
-from nasdet.estimators.fingerprint import digest, hash_config, hash_part
 from nasdet.genotype import Genotype
 from nasdet.history.record import read_record
 from nasdet.history.workdir import WorkDir
@@ -42,7 +40,7 @@ from nasdet.registry import SPACES, TRAINERS, build
 from nasdet.search import command
 
 SEARCH, CONTROL, PUBLISHED = 'search', 'control', 'published'
-NOT_IN_RECIPE = ('data', 'seed', 'engine')      # what the dataloaders say already, what rows have, what changes nothing
+NOT_IN_RECIPE = ('data', 'engine')      # what the dataloaders say already, what changes nothing
 
 
 class Seed:
@@ -58,7 +56,7 @@ class Seed:
         self.path, self.published = METHODS[method].config, METHODS[method].published
         self.options = {**options_of(method, args), 'search.seed': seed}
         config = prepare(load_config(str(self.path), self.options), args.work_dir)
-        self.recipe = recipe_of(config, args.epochs)
+        self.recipe = recipe_of_test(config, NOT_IN_RECIPE, args.epochs)
         self.config, self.epochs, self.seed, self.results = config, args.epochs, seed, args.results
         self.start = dict(data=args.data, recipe=self.recipe, method=method)
         self.folder = args.work_dir / args.data / self.recipe / f'seed-{seed}'
@@ -111,17 +109,6 @@ def options_of(method: str, args: argparse.Namespace) -> dict[str, Any]:
     if 'engine' in load_config(str(METHODS[method].config)).search:
         options.update({'search.window': WINDOW, 'search.engine.slots': args.slots})
     return {**options, **args.cfg_options}
-
-
-def recipe_of(config: Config, epochs: int) -> str:
-    """Return a short hash of what the figures of a prepared config depend on, the seed apart.
-
-    Args:
-        config: Of the search.
-        epochs: Of the trainings that are measured on test.
-    """
-    search = {name: part for name, part in config.search.to_dict().items() if name not in NOT_IN_RECIPE}
-    return digest(hash_config(config, recipe=True), hash_part(config.test_dataloader), search, epochs)
 
 
 def outcome(folder: Path) -> dict[str, Any]:

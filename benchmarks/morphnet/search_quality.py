@@ -20,9 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
-from benchmarks.common import append_row, groups, parser_of, read_rows
+from benchmarks.common import append_row, groups, parser_of, read_rows, recipe_of_test
 from benchmarks.detection_data import add_detection_data, coco_files
 from benchmarks.morphnet.common import SEARCH, TABLES, WORK_DIR
 from benchmarks.search_quality import TEST, figures_of, train_and_test
@@ -32,7 +30,6 @@ from nasdet.confirm.comparison import compare, sentence, table
 from nasdet.confirm.finalists import Candidate, check_buildable
 from nasdet.costs.complexity import count
 from nasdet.datasets import prepare
-from nasdet.estimators.fingerprint import digest, hash_config, hash_part
 from nasdet.genotype import Genotype
 from nasdet.history.record import read_record
 from nasdet.history.workdir import WorkDir
@@ -44,8 +41,9 @@ from nasdet.training.subset import image_count
 
 SEARCHES = 'search_quality_searches.csv'
 FOUND, TUNED, UNIFORM = 'morphnet', 'morphnet_tuned', 'uniform'
+WAYS = {FOUND: 'what the search found, trained from scratch', TUNED: "the same from the search's weights"}
 TOLERANCE = 0.01        # of the costs of both
-NOT_IN_RECIPE = ('data', 'seed', 'control')     # what the dataloaders say already, what rows have, what is not run
+NOT_IN_RECIPE = ('data', 'control')     # what the dataloaders say already, what is not run
 
 
 class Seed:
@@ -60,7 +58,7 @@ class Seed:
         self.options = {**options_of(args), 'search.seed': seed}
         self.config = prepare(load_config(str(SEARCH), self.options), args.work_dir / args.data)
         self.space = build(SPACES, self.config.search.space)
-        recipe = recipe_of(self.config)
+        recipe = recipe_of_test(self.config, NOT_IN_RECIPE)
         self.start, self.seed, self.results = dict(data=args.data, recipe=recipe), seed, args.results
         self.folder = args.work_dir / args.data / recipe / f'seed-{seed}'
 
@@ -128,12 +126,6 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     return {'search.data': dict(_delete_=True, type='coco', **coco_files(args)), **args.cfg_options}
 
 
-def recipe_of(config: Config) -> str:
-    """Return a short hash of what the figures of a prepared config depend on, the seed apart."""
-    search = {name: part for name, part in config.search.to_dict().items() if name not in NOT_IN_RECIPE}
-    return digest(hash_config(config, recipe=True), hash_part(config.test_dataloader), search)
-
-
 def show(folder: Path) -> None:
     """Print what was spent, the figures on test and what they say, of every data set and recipe."""
     for (data, recipe), rows in groups(read_rows(folder / TEST), 'data', 'recipe').items():
@@ -150,7 +142,7 @@ def show(folder: Path) -> None:
             print(f'\nmAP on test, the difference to uniform scaling\n\n{table(found)}\n')
             for one in found:
                 if one.name != UNIFORM:
-                    print(sentence(one, UNIFORM, 'mAP'))
+                    print(sentence(one, UNIFORM, 'mAP', WAYS[one.name]))
 
 
 def parse() -> argparse.Namespace:

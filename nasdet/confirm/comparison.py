@@ -74,12 +74,19 @@ def _compare(name: str, ours: Mapping[int, float], theirs: Mapping[int, float]) 
     return Comparison(name, interval(list(ours.values())), interval(differences), p)
 
 
-def sentence(found: Comparison, baseline: str, metric: str) -> str:
-    """Say in words how the architecture that the search found best stands to the baseline."""
+def sentence(found: Comparison, baseline: str, metric: str, what: str = 'the best of the search by its reward') -> str:
+    """Say in words how an architecture that a search found stands to the baseline.
+
+    Args:
+        found: Of the architecture.
+        baseline: Name of the baseline.
+        metric: Name of the figure.
+        what: What the architecture is.
+    """
     difference = found.difference
     if difference is None:
         return f'{found.name} and {baseline} share no seed yet: no evidence either way.'
-    start = (f'{found.name}, the best of the search by its reward, has a mean {metric} of {found.figure.mean:.4f} on '
+    start = (f'{found.name}, {what}, has a mean {metric} of {found.figure.mean:.4f} on '
              f'the test split, {difference.mean:+.4f} against {baseline}, paired over {difference.count} seed'
              f'{"s" if difference.count > 1 else ""}')
     if found.p is None:
